@@ -17,7 +17,7 @@
        >>model             the score-model interface, the one seam between networks and solvers
        >>sde               VE, VP, sub-VP, rectified flow, one through a table of noise levels, any affine SDE, and
                            any other with additive noise
-       >>schedule          noise levels of discrete-time models: linear, cosine, ...; of zero terminal SNR
+       >>schedule          noise levels of discrete-time models: linear, cosine, ...; of zero terminal SNR; NCSNv2's
        >>simulation        those SDEs forward in time
        >>loss              score matching on plain buffers: denoising, implicit, sliced
        >>mixture           Gaussian mixtures, whose scores are known exactly
@@ -404,7 +404,8 @@ ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step,
    Everything a solver knows about what computes a score. Row j belongs to sample[j]; rows may be any subset of the
    batch, so labels, masks and measurements are looked up by sample. t is per row, mostly one value repeated. `vjp`
    differentiates the last score(..., differentiate = 1) of this model, any number of times; x, t and sample stay valid
-   and unchanged until then. One model is used by one thread at a time. A function may use ssde_fail to report. */
+   and unchanged until then, and until `denoised` and `variance` have told of the last score. One model is used by one
+   thread at a time. A function may use ssde_fail to report. */
 typedef struct ssde_score_model {
     size_t dim;      /* floats per sample */
     size_t max_rows; /* most rows one call takes, 0 = any; solvers split their batch, results do not change */
@@ -607,6 +608,24 @@ ssde_status ssde_schedule_levels(const ssde_schedule_desc *desc, double *mean, d
    that lists them. */
 const char *ssde_schedule_name(ssde_schedule_kind kind);
 ssde_status ssde_schedule_find(ssde_context *context, const char *name, ssde_schedule_kind *kind);
+
+/* NCSNv2's rules for VE (Song and Ermon 2020, arXiv 2006.09011), by which data choose its levels and these the steps of
+   annealed Langevin. Technique 1: sigma_max is the largest distance between two rows of x [n, dim], n of 2 or more, by
+   n^2 dim / 2 differences: of many data, a part. sigma_min is what nobody sees: 0.01 for images in [0, 1]. */
+ssde_status ssde_largest_distance(ssde_context *context, const float *x, size_t n, size_t dim, double *distance);
+/* Technique 2: num_scales, so that neighbours have the ratio gamma with Phi(r + 3 gamma) - Phi(r - 3 gamma) = overlap,
+   r = sqrt(2 dim) (gamma - 1): so much of a level's noise, of radius about sqrt(dim) sigma, is as usual at the next
+   level. dim is 5 or more, overlap below 0.997; 0: 0.5668, which is the paper's "about 0.5" as its five numbers of
+   levels have it (232 for CIFAR-10's dim 3072, 0.01 to 50; 500, 788, 1086, 2311). */
+ssde_status ssde_noise_levels(ssde_context *context, size_t dim, double sigma_min, double sigma_max, double overlap,
+                              int *num_scales);
+/* Technique 4: the step_size for which `steps` (corrector_steps) of SSDE_PREDICTOR_SMLD at each of num_scales levels of
+   this VE bring the noise of one level nearest to that of the next; *excess, which may be NULL, is the part by which
+   its variance stays above it, the less the more steps. step_size is twice the paper's epsilon of 2020, whose steps are
+   epsilon sigma^2 / sigma_min^2: 6.2e-6 with 5 for CIFAR-10; and so are NCSN's as run, whose 2e-5 is step_size 4e-5,
+   not the 2e-5 of its paper's algorithm 1. As a Langevin corrector's, snr = sqrt(step_size) / (2 sigma_min). */
+ssde_status ssde_langevin_step_size(ssde_context *context, const ssde_sde *sde, size_t steps, double *step_size,
+                                    double *excess);
 
 /* >>simulation
    dx = f(x, t) dt + g(t) dw forward, of any SDE here: how x(t) is had where no m(t) and std(t) give it. */
@@ -859,6 +878,9 @@ void ssdei_release(ssde_context *context, void *pointer);
 size_t ssdei_multiply(size_t a, size_t b);
 /* Room for `more` further elements behind the first `used` of an array that grows. */
 ssde_status ssdei_grow(ssde_context *context, void **array, size_t *capacity, size_t used, size_t more, size_t size);
+/* Has the system find, in one call, the pages of memory that is about to be written: one by one they take longer than
+   what is written. Nothing where the system does not know how. */
+void ssdei_fetch_pages(void *memory, size_t bytes);
 /* Fills order with 0 ... count-1, sorted. */
 void ssdei_sort(const void *items, size_t count, size_t *order, int (*before)(const void *items, size_t a, size_t b));
 
@@ -1039,6 +1061,9 @@ SSDEI_INLINE float ssdei_math_cosf(float x) { return (float)ssdei_math_cos(x); }
 
 /* The whole file, allocated from the context. */
 ssde_status ssdei_file_read(ssde_context *context, const char *path, unsigned char **bytes, size_t *size);
+/* ssde_tensor_file_read of steps first ... first + rows - 1 of the first axis, of a tensor that has values. */
+ssde_status ssdei_tensor_read_rows(const ssde_tensor_file *file, const ssde_file_tensor *tensor, size_t first,
+                                   size_t rows, float *values);
 
 /* Text that grows; the first failure is kept and later calls do nothing. data ends in NUL once anything was added. */
 typedef struct ssdei_text {
@@ -1280,6 +1305,13 @@ SSDEI_INLINE void ssdei_prefetch(const void *address) { (void)address; }
 SSDEI_INLINE void ssdei_prefetch_far(const void *address) { (void)address; }
 SSDEI_INLINE void ssdei_prefetch_write(const void *address) { (void)address; }
 #endif
+
+SSDEI_INLINE int ssdei_low_byte_first(void) {
+    const uint32_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, sizeof first);
+    return first;
+}
 
 /* Whether 64-bit numbers have their low word first in memory. */
 SSDEI_INLINE int ssdei_low_word_first(void) {
@@ -1894,10 +1926,10 @@ static size_t ssdei_padded(size_t bytes) {
 void *ssdei_allocate(ssde_context *context, size_t count, size_t size) {
     ssdei_header header = {NULL, ssdei_multiply(count, size)};
     size_t padded = ssdei_padded(header.bytes);
+    int own = ssdei_own_memory(context);
     unsigned char *pointer;
     uintptr_t start;
-    if (padded < SIZE_MAX)
-        header.block = ssdei_own_memory(context) ? context->allocate(context->user, padded) : malloc(padded);
+    if (padded < SIZE_MAX) header.block = own ? context->allocate(context->user, padded) : calloc(padded, 1);
     if (!header.block) {
         ssde_fail(context, SSDE_ERROR_MEMORY, "cannot allocate %lu bytes", (unsigned long)header.bytes);
         return NULL;
@@ -1906,7 +1938,7 @@ void *ssdei_allocate(ssde_context *context, size_t count, size_t size) {
     pointer =
         (unsigned char *)header.block + sizeof header + (SSDEI_ALIGNMENT - start % SSDEI_ALIGNMENT) % SSDEI_ALIGNMENT;
     memcpy(pointer - sizeof header, &header, sizeof header);
-    return memset(pointer, 0, header.bytes);
+    return own ? memset(pointer, 0, header.bytes) : pointer; /* calloc knows which pages the system has zeroed */
 }
 
 void ssdei_release(ssde_context *context, void *pointer) {
@@ -1918,6 +1950,23 @@ void ssdei_release(ssde_context *context, void *pointer) {
         context->release(context->user, header.block);
     else
         free(header.block);
+}
+
+#ifdef __linux__
+/* <sys/mman.h> has it behind feature-test macros, and the number for Linux 5.14 and later only. */
+int ssdei_madvise(void *start, size_t bytes, int advice) __asm__("madvise");
+#endif
+void ssdei_fetch_pages(void *memory, size_t bytes) {
+#ifdef __linux__
+    const size_t page = 65536; /* a multiple of every system's */
+    const size_t skipped = (page - (uintptr_t)memory % page) % page;
+    const int mode = errno;
+    if (bytes > skipped + page) ssdei_madvise((char *)memory + skipped, (bytes - skipped) / page * page, 23);
+    errno = mode;
+#else
+    (void)memory;
+    (void)bytes;
+#endif
 }
 
 size_t ssdei_multiply(size_t a, size_t b) { return b && a > SIZE_MAX / b ? SIZE_MAX : a * b; }
@@ -2472,9 +2521,20 @@ int ssdei_is_whole(double value, double least, double most) {
     return value >= least && value <= most && !(floor(value) < value);
 }
 
+/* Whether 64 values are finite, without a jump, so that compilers make vectors of it: an exponent of ones carries into
+   the highest bit. */
+static int ssdei_finite_64(const float *values) {
+    uint32_t bits[64], carried = 0;
+    int i;
+    memcpy(bits, values, sizeof bits);
+    for (i = 0; i < 64; i++) carried |= (bits[i] & 0x7f800000u) + 0x00800000u;
+    return carried >> 31 == 0;
+}
+
 size_t ssdei_first_nonfinite(const float *values, size_t count) {
-    size_t i;
-    for (i = 0; i < count; i++) {
+    size_t i = 0;
+    while (count - i >= 64 && ssdei_finite_64(values + i)) i += 64;
+    for (; i < count; i++) {
         uint32_t bits;
         memcpy(&bits, &values[i], sizeof bits);
         if ((bits & 0x7f800000u) == 0x7f800000u) break;
@@ -4487,6 +4547,7 @@ typedef struct ssdei_entry {
     ssdei_record *record; /* that the bytes lie in; NULL: in none */
     uint64_t bits;        /* info.number's, which stand nowhere else */
     int negative;         /* the values have the other sign */
+    size_t first;         /* of a part of a tensor: its first value in that */
 } ssdei_entry;
 
 typedef struct ssdei_metadata {
@@ -4498,6 +4559,7 @@ typedef struct ssdei_piece {
     unsigned char bytes[SSDEI_PIECE];
     uint64_t begin;
     size_t size;
+    uint64_t place; /* the stream's */
 } ssdei_piece;
 
 struct ssde_tensor_file {
@@ -4532,9 +4594,13 @@ static ssde_status ssdei_read_at(const ssde_tensor_file *file, uint64_t offset, 
     if (offset > file->size || size > file->size - offset)
         return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.120s' has %llu bytes and refers to %lu at %llu",
                          file->path, (unsigned long long)file->size, (unsigned long)size, (unsigned long long)offset);
-    if (ssdei_seek(file->stream, (int64_t)offset, SEEK_SET) || fread(bytes, 1, size, file->stream) != size)
+    if ((offset != file->piece->place && ssdei_seek(file->stream, (int64_t)offset, SEEK_SET)) ||
+        fread(bytes, 1, size, file->stream) != size) {
+        file->piece->place = UINT64_MAX;
         return ssde_fail(file->context, SSDE_ERROR_FILE, "cannot read %lu bytes at %llu of '%.120s'",
                          (unsigned long)size, (unsigned long long)offset, file->path);
+    }
+    file->piece->place = offset + size;
     return SSDE_OK;
 }
 
@@ -4667,39 +4733,73 @@ static ssde_status ssdei_record_check(const ssde_tensor_file *file, ssdei_record
     return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, problem);
 }
 
+/* The number at an offset, or of an entry that has its bits, as value[place] or double[place]. */
+static ssde_status ssdei_copy_number(const ssde_tensor_file *file, const ssdei_entry *entry, uint64_t bits,
+                                     size_t place, float *values, double *doubles) {
+    if (doubles)
+        doubles[place] = ssdei_number_double(entry->dtype, bits);
+    else if (!ssdei_number_float(entry->dtype, bits, &values[place]))
+        return ssde_fail(file->context, SSDE_ERROR_NUMERIC,
+                         "'%.80s': tensor '%.60s' has %.9g at %lu, which no float can hold: read it as double",
+                         file->path, entry->info.name, ssdei_number_double(entry->dtype, bits),
+                         (unsigned long)(entry->first + place));
+    return SSDE_OK;
+}
+
+/* Elements that follow one another in the file as they do in C order. */
+static ssde_status ssdei_copy_run(const ssde_tensor_file *file, const ssdei_entry *entry, uint64_t offset, size_t count,
+                                  float *values, double *doubles) {
+    const size_t size = entry->dtype->bytes, most = sizeof file->piece->bytes / size;
+    size_t done, n, i;
+    if (values && !strcmp(entry->dtype->name, "F32") && ssdei_low_byte_first() && !file->big_endian)
+        return ssdei_read_at(file, offset, values, 4 * count); /* floats as they are */
+    for (done = 0; done < count; done += n, offset += n * size) {
+        const unsigned char *bytes;
+        n = count - done < most ? count - done : most;
+        ssdei_try(ssdei_piece_move(file, offset, n * size, offset + (count - done) * size));
+        bytes = file->piece->bytes + (offset - file->piece->begin);
+        for (i = 0; i < n; i++)
+            ssdei_try(ssdei_copy_number(file, entry, ssdei_number_at(bytes + i * size, size, file->big_endian),
+                                        done + i, values, doubles));
+    }
+    return SSDE_OK;
+}
+
+static int ssdei_entry_in_order(const ssdei_entry *entry) {
+    size_t stride = 1;
+    int axis;
+    for (axis = entry->info.rank - 1; axis >= 0; axis--) {
+        if (entry->info.shape[axis] > 1 && entry->stride[axis] != stride) return 0;
+        stride *= entry->info.shape[axis];
+    }
+    return 1;
+}
+
 /* One of values and doubles is NULL. */
 static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_entry *entry, float *values,
                                      double *doubles) {
     const ssdei_piece *piece = file->piece;
     ssdei_walk walk = ssdei_walk_begin(entry->info.rank, entry->info.shape, entry->stride);
     const size_t size = entry->dtype->bytes;
-    const uint64_t end = file->data_start + entry->end;
+    const uint64_t begin = file->data_start + entry->begin, end = file->data_start + entry->end;
     size_t i;
+    if (entry->info.number) return ssdei_copy_number(file, entry, entry->bits, 0, values, doubles);
+    if (ssdei_entry_in_order(entry)) return ssdei_copy_run(file, entry, begin, entry->info.count, values, doubles);
     for (i = 0; i < entry->info.count; i++, ssdei_walk_next(&walk)) {
-        uint64_t offset = file->data_start + entry->begin + (uint64_t)walk.position * size;
-        uint64_t bits = entry->bits;
-        if (!entry->info.number) {
-            ssdei_try(ssdei_piece_move(file, offset, size, end));
-            bits = ssdei_number_at(piece->bytes + (offset - piece->begin), size, file->big_endian);
-        }
-        if (doubles)
-            doubles[walk.place] = ssdei_number_double(entry->dtype, bits);
-        else if (!ssdei_number_float(entry->dtype, bits, &values[walk.place]))
-            return ssde_fail(file->context, SSDE_ERROR_NUMERIC,
-                             "'%.80s': tensor '%.60s' has %.9g at %lu, which no float can hold: read it as double",
-                             file->path, entry->info.name, ssdei_number_double(entry->dtype, bits),
-                             (unsigned long)walk.place);
+        uint64_t offset = begin + (uint64_t)walk.position * size;
+        ssdei_try(ssdei_piece_move(file, offset, size, end));
+        ssdei_try(ssdei_copy_number(file, entry,
+                                    ssdei_number_at(piece->bytes + (offset - piece->begin), size, file->big_endian),
+                                    walk.place, values, doubles));
     }
     return SSDE_OK;
 }
 
-static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values,
-                                     double *doubles) {
+/* Finds the tensor's entry, whose values can be read. */
+static ssde_status ssdei_readable_entry(const ssde_tensor_file *file, const ssde_file_tensor *tensor,
+                                        const void *values, const ssdei_entry **entry) {
     const ssde_file_tensor *found;
-    const ssdei_entry *entry;
-    ssde_status status;
-    size_t i;
-    if (!file || !tensor || (!values && !doubles))
+    if (!file || !tensor || !values)
         return ssde_fail(file ? file->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_read: %s is NULL",
                          !file     ? "file"
                          : !tensor ? "tensor"
@@ -4712,9 +4812,14 @@ static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_fi
         return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s'%s%.40s %s", file->path,
                          found->name, *found->dtype == '?' ? "" : " of ", *found->dtype == '?' ? "" : found->dtype,
                          found->problem);
-    entry = (const ssdei_entry *)(const void *)found; /* whose first member it is */
-    if (entry->record) ssdei_try(ssdei_record_check(file, entry->record));
-    status = ssdei_copy_values(file, entry, values, doubles);
+    *entry = (const ssdei_entry *)(const void *)found; /* whose first member it is */
+    return (*entry)->record ? ssdei_record_check(file, (*entry)->record) : SSDE_OK;
+}
+
+static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssdei_entry *entry, float *values,
+                                     double *doubles) {
+    ssde_status status = ssdei_copy_values(file, entry, values, doubles);
+    size_t i;
     for (i = 0; i < entry->info.count && entry->negative && status == SSDE_OK; i++) {
         if (doubles)
             doubles[i] = -doubles[i];
@@ -4725,11 +4830,28 @@ static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_fi
 }
 
 ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values) {
-    return ssdei_read_values(file, tensor, values, NULL);
+    const ssdei_entry *entry;
+    ssdei_try(ssdei_readable_entry(file, tensor, values, &entry));
+    return ssdei_read_values(file, entry, values, NULL);
 }
 
 ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssde_file_tensor *tensor, double *values) {
-    return ssdei_read_values(file, tensor, NULL, values);
+    const ssdei_entry *entry;
+    ssdei_try(ssdei_readable_entry(file, tensor, values, &entry));
+    return ssdei_read_values(file, entry, NULL, values);
+}
+
+ssde_status ssdei_tensor_read_rows(const ssde_tensor_file *file, const ssde_file_tensor *tensor, size_t first,
+                                   size_t rows, float *values) {
+    const ssdei_entry *whole;
+    ssdei_entry part;
+    ssdei_try(ssdei_readable_entry(file, tensor, values, &whole));
+    part = *whole;
+    part.begin += first * part.stride[0] * part.dtype->bytes;
+    part.first = part.info.count / part.info.shape[0] * first;
+    part.info.count = part.info.count / part.info.shape[0] * rows;
+    part.info.shape[0] = rows;
+    return ssdei_read_values(file, &part, values, NULL);
 }
 
 SSDEI_ONCE_BEGIN
@@ -7031,13 +7153,13 @@ typedef struct ssdei_tabulated_point {
     double mean, std, drift, squared_diffusion; /* at t */
 } ssdei_tabulated_point;
 
-static double ssdei_between(double a, double b, double part) { return a + part * (b - a); }
+static double ssdei_lerp(double a, double b, double part) { return a + part * (b - a); }
 
 /* mean and std linear. */
 static void ssdei_tabulated_straight(const double *mean, const double *std, double part, double rate,
                                      ssdei_tabulated_point *at) {
-    at->mean = ssdei_between(mean[0], mean[1], part);
-    at->std = ssdei_between(std[0], std[1], part);
+    at->mean = ssdei_lerp(mean[0], mean[1], part);
+    at->std = ssdei_lerp(std[0], std[1], part);
     at->drift = (mean[1] - mean[0]) * rate / at->mean;
     at->squared_diffusion = 2.0 * at->std * ((std[1] - std[0]) * rate - at->drift * at->std);
 }
@@ -7119,7 +7241,7 @@ static float ssdei_tabulated_label(const ssde_sde *sde, double t) {
     int lower = ssdei_tabulated_place(sde, t, &part);
     if (!sde->level_label) return (float)(lower + part);
     if (part == 1.0) return (float)sde->level_label[lower + 1];
-    return (float)ssdei_between(sde->level_label[lower], sde->level_label[lower + 1], part);
+    return (float)ssdei_lerp(sde->level_label[lower], sde->level_label[lower + 1], part);
 }
 
 /* Between the two levels that enclose it. */
@@ -7812,6 +7934,126 @@ ssde_status ssde_schedule_levels(const ssde_schedule_desc *desc, double *mean, d
         ssdei_schedule_level(left, gone, full.single, &mean[i], &std[i]);
     }
     if (full.zero_terminal_snr) ssdei_schedule_rescale(full.levels, full.single, mean, std);
+    return SSDE_OK;
+}
+
+/* ---- schedule: NCSNv2's rules for VE ---- */
+
+typedef struct ssdei_distances {
+    const float *x;
+    size_t n, dim;
+    double *largest; /* [n]: square, from each row to those behind it */
+} ssdei_distances;
+
+static void ssdei_distances_run(void *argument, ssdei_worker *worker) {
+    const ssdei_distances *w = (const ssdei_distances *)argument;
+    size_t begin, end, i, j, k;
+    while (ssdei_next_piece(worker, &begin, &end)) {
+        for (i = begin; i < end; i++) {
+            const float *a = w->x + i * w->dim;
+            double largest = 0.0;
+            for (j = i + 1; j < w->n; j++) {
+                const float *b = w->x + j * w->dim;
+                double square = 0.0;
+                for (k = 0; k < w->dim; k++) square += ((double)a[k] - (double)b[k]) * ((double)a[k] - (double)b[k]);
+                if (square > largest) largest = square;
+            }
+            w->largest[i] = largest;
+        }
+    }
+}
+
+ssde_status ssde_largest_distance(ssde_context *context, const float *x, size_t n, size_t dim, double *distance) {
+    ssdei_distances work = {x, n, dim, NULL};
+    ssdei_team team;
+    double largest = 0.0;
+    size_t i, bad;
+    if (!x || !distance) return ssdei_missing(context, "ssde_largest_distance", x ? "distance" : "x");
+    if (n < 2 || !dim)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_largest_distance: n is %.0f and dim %.0f, wanted 2 or more, and 1 or more", (double)n,
+                         (double)dim);
+    bad = ssdei_first_nonfinite(x, ssdei_multiply(n, dim));
+    if (bad < n * dim)
+        return ssdei_nonfinite(context, "ssde_largest_distance", "x", x + bad / dim * dim, bad / dim, dim, 0.0);
+    work.largest = (double *)ssdei_allocate(context, n, sizeof *work.largest);
+    if (!work.largest) return SSDE_ERROR_MEMORY;
+    ssdei_team_set(&team, context);
+    ssdei_parallel_for(&team, n, 1, ssdei_distances_run, &work);
+    for (i = 0; i < n; i++)
+        if (work.largest[i] > largest) largest = work.largest[i];
+    ssdei_release(context, work.largest);
+    *distance = sqrt(largest);
+    return SSDE_OK;
+}
+
+static double ssdei_levels_overlap(double dim, double ratio) {
+    double radius = sqrt(2.0 * dim) * (ratio - 1.0), root = sqrt(0.5);
+    return 0.5 * (erfc(root * (radius - 3.0 * ratio)) - erfc(root * (radius + 3.0 * ratio)));
+}
+
+/* The overlap falls from its value at ratio 1, 0.9973, once it has risen a little. */
+ssde_status ssde_noise_levels(ssde_context *context, size_t dim, double sigma_min, double sigma_max, double overlap,
+                              int *num_scales) {
+    ssde_sde sde = ssde_ve(sigma_min, sigma_max);
+    double low = 1.0, high = 2.0, count;
+    int i;
+    if (!num_scales) return ssdei_missing(context, "ssde_noise_levels", "num_scales");
+    ssdei_try(ssdei_ve_check(context, &sde));
+    if (dim < 5)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_noise_levels: dim is %.0f, wanted 5 or more: with fewer, all levels overlap",
+                         (double)dim);
+    if (!(overlap >= 0.0 && overlap <= 0.997))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_levels: overlap is %.9g, wanted 0 to 0.997",
+                         overlap);
+    if (overlap == 0.0) overlap = 0.5668;
+    while (ssdei_levels_overlap((double)dim, high) > overlap) high = 1.0 + 2.0 * (high - 1.0);
+    for (i = 0; i < 100; i++) {
+        double middle = 0.5 * (low + high);
+        if (ssdei_levels_overlap((double)dim, middle) > overlap)
+            low = middle;
+        else
+            high = middle;
+    }
+    count = 1.5 + ssdei_math_log(sigma_max / sigma_min) / ssdei_math_log(high);
+    if (!(count < 2147483647.0))
+        return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_noise_levels: %.3g levels are more than an int holds", count);
+    *num_scales = count < 2.0 ? 2 : (int)count;
+    return SSDE_OK;
+}
+
+/* With e = epsilon / sigma_min^2 and f = 2 / (2 - e), the variance after the steps, over the level's own, is f + (1 -
+   e)^(2 steps) (gamma^2 - f), which is above 1. Its slope by e has one root in (0, 1). */
+static double ssdei_langevin_slope(double e, double steps, double square) {
+    double f = 2.0 / (2.0 - e), left = ssdei_math_exp(2.0 * steps * ssdei_math_log1p(-e));
+    return 0.5 * f * f * (1.0 - left) - 2.0 * steps * left / (1.0 - e) * (square - f);
+}
+
+ssde_status ssde_langevin_step_size(ssde_context *context, const ssde_sde *sde, size_t steps, double *step_size,
+                                    double *excess) {
+    double low = 0.0, high = 1.0, square, f;
+    int i;
+    ssdei_try(ssde_sde_check(context, sde));
+    if (!step_size) return ssdei_missing(context, "ssde_langevin_step_size", "step_size");
+    if (sde->kind != SSDE_VE)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "ssde_langevin_step_size: SDE '%s', wanted VE",
+                         ssdei_family(sde)->name);
+    if (sde->num_scales < 2 || !steps)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_langevin_step_size: num_scales is %d and steps %.0f, wanted 2 or more, and 1 or more",
+                         sde->num_scales, (double)steps);
+    square = ssdei_math_pow(sde->sigma_max / sde->sigma_min, 2.0 / (double)(sde->num_scales - 1));
+    for (i = 0; i < 100; i++) {
+        double middle = 0.5 * (low + high);
+        if (ssdei_langevin_slope(middle, (double)steps, square) < 0.0)
+            low = middle;
+        else
+            high = middle;
+    }
+    *step_size = 2.0 * low * sde->sigma_min * sde->sigma_min;
+    f = 2.0 / (2.0 - low);
+    if (excess) *excess = f - 1.0 + ssdei_math_exp(2.0 * (double)steps * ssdei_math_log1p(-low)) * (square - f);
     return SSDE_OK;
 }
 

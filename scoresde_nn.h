@@ -7,7 +7,7 @@
        >>net               a network: its operations, its parameters
        >>operations        what networks are made of
        >>run               forward and backward passes, and their memory
-       >>networks          the paper's U-Nets, a classifier, a multi-layer perceptron
+       >>networks          the paper's U-Nets, RefineNets (NCSN, NCSNv2), a classifier, a multi-layer perceptron
        >>score net         a network as a score model
        >>classifier        a network as guidance towards classes
        >>train             loss, Adam, exponential moving average, checkpoints
@@ -129,7 +129,7 @@ typedef int ssde_node; /* an operation's result; -1 after a failure */
 ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed);
 void ssde_net_destroy(ssde_net *net); /* NULL is fine */
 /* Declares the result and draws the weights' initial values. Call once, last. A score network's result has the shape of
-   the input x. */
+   the input x, or twice its channels: the second half then is a learned variance's, see >>score net. */
 ssde_status ssde_net_finish(ssde_net *net, ssde_node output);
 /* Bytes that the network holds, or will hold when it is finished as it stands, of its context's allocator; 0 after a
    failure. */
@@ -148,6 +148,8 @@ size_t ssde_net_weight_count(const ssde_net *net);    /* floats */
 size_t ssde_net_dim(const ssde_net *net);             /* floats per sample */
 size_t ssde_net_output_dim(const ssde_net *net);      /* and of the result */
 size_t ssde_net_classes(const ssde_net *net);         /* that it is conditioned on; 0: none */
+int ssde_net_null_class(const ssde_net *net);         /* whether it knows a null class, -1 */
+size_t ssde_net_vector(const ssde_net *net);          /* values of the vector it is conditioned on; 0: none */
 /* Whether its labels are indices of noise levels: what a model file says, or the last trainer. */
 int ssde_net_discrete(const ssde_net *net);
 /* What its output means, likewise; SSDE_PREDICT_DEFAULT: nobody has said. *sigma_data, which may be NULL, is that of
@@ -167,16 +169,19 @@ ssde_status ssde_net_get_gradient(const ssde_net *net, size_t index, const float
 /* >>operations
    Shapes are per sample, [height, width, channels]; vectors are [1, 1, n]. Names become the parameters' prefix. */
 
-/* The inputs a score network has: the data, the noise label it is conditioned on, std(t), and the number of a class,
-   which ssde_class_embedding reads. Another call returns the same node, but for the data, which are given once. */
+/* The inputs a score network has: the data, the noise label it is conditioned on, std(t), the number of a class, which
+   embeddings read, and a vector of `size` values of its own. Another call returns the same node, but for the data,
+   which are given once. */
 ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels);
 ssde_node ssde_input_label(ssde_net *net);
 ssde_node ssde_input_sigma(ssde_net *net);
 ssde_node ssde_input_class(ssde_net *net);
+ssde_node ssde_input_vector(ssde_net *net, size_t size);
 
-/* y = (W * x + bias + residual) scale, cross-correlation, kernel 1 or 3. Padding as given on each side (the reference's
-   down-convolution pads 0 before and 1 after). residual has y's shape, or is [1, 1, channels], added to every pixel;
-   -1: none. */
+/* y = (W * x + bias + residual) scale, cross-correlation, kernel 1 or 3, its taps `dilation` pixels apart. Padding as
+   given on each side (the reference's down-convolution pads 0 before and 1 after), at most what the taps reach; one of
+   `dilation` keeps the size of a kernel 3. residual has y's shape, or is [1, 1, channels], added to every pixel; -1:
+   none. */
 typedef struct ssde_conv_desc {
     size_t channels; /* of the output */
     int kernel;      /* 1 or 3 */
@@ -185,6 +190,8 @@ typedef struct ssde_conv_desc {
     double init_scale; /* fan_avg uniform with this variance scale; 0 means 1e-10, as the reference */
     ssde_node residual;
     double scale;
+    int dilation; /* 1 to 8191; 0: 1 */
+    int no_bias;  /* and no parameter of it */
 } ssde_conv_desc;
 ssde_conv_desc ssde_conv(size_t channels, int kernel); /* stride 1, same size, init_scale 1, no residual, scale 1 */
 ssde_node ssde_conv2d(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name);
@@ -197,22 +204,48 @@ typedef enum ssde_activation {
     SSDE_SILU,
     SSDE_RELU,
     SSDE_ELU,
+    SSDE_LEAKY_RELU, /* slope 0.2 below 0 */
     SSDE_SOFTPLUS,
-    SSDE_LOG /* of positive numbers */
+    SSDE_LOG,  /* of positive numbers */
+    SSDE_MISH, /* x tanh(log(1 + e^x)) */
+    SSDE_GELU  /* x (1 + erf(x / sqrt(2))) / 2 */
 } ssde_activation;
 ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation);
-/* Per sample over groups of channels, eps 1e-6, then the activation (SSDE_IDENTITY or SSDE_SILU). groups divides the
-   channels. */
-ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name);
-/* softmax(q k^T / sqrt(channels)) v over the pixels; one head. */
-ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v);
+/* Per sample over groups of channels, with eps (1e-12 to 1) added to the variance, then the activation: SSDE_SILU in
+   the same pass. groups divides the channels. */
+ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, double eps, ssde_activation activation,
+                          const char *name);
+/* Per sample and channel, over the pixels, then the activation:
+       SSDE_INSTANCE_NORM       h = (x - mean) / sqrt(variance + eps); no parameters, name may be NULL
+       SSDE_INSTANCE_NORM_PLUS  gamma (h + alpha m) + beta, m the means less their mean over sqrt(their variance + eps),
+                                both over the channels, of which there are 2 or more
+       SSDE_VARIANCE_NORM       alpha x / sqrt(variance + eps), of 2 pixels or more
+   The first two's variance over the pixels is of all of them, the other variances are of those less 1. Parameters
+   name.alpha, name.gamma, name.beta, each [channels], begin as 1 + 0.02 N(0, 1) and 0. */
+typedef enum ssde_instance_norm_kind {
+    SSDE_INSTANCE_NORM,
+    SSDE_INSTANCE_NORM_PLUS,
+    SSDE_VARIANCE_NORM
+} ssde_instance_norm_kind;
+ssde_node ssde_instance_norm(ssde_net *net, ssde_node x, ssde_instance_norm_kind kind, double eps,
+                             ssde_activation activation, const char *name);
+/* SSDE_INSTANCE_NORM_PLUS with gamma, alpha and beta from a row of name.embed.weight [classes, 3 channels], that of
+   ssde_input_label's label, 0 to classes - 1. */
+ssde_node ssde_conditional_instance_norm(ssde_net *net, ssde_node x, ssde_node label, size_t classes, double eps,
+                                         ssde_activation activation, const char *name);
+/* For each of `heads` runs of D = channels / heads channels: softmax(q k^T / sqrt(D)) v over the pixels of k and v,
+   which may be another number than q's. heads divides the channels. */
+ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v, size_t heads);
 /* (a + b) scale; b has a's shape or is [1, 1, channels], added to every pixel. */
 ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale);
 /* Along channels; b has a's height and width, or is [1, 1, n], repeated at every pixel. */
 ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b);
 /* x (1 + scale) + shift at every pixel; scale_shift [1, 1, 2 channels] is scale, then shift. */
 ssde_node ssde_modulate(ssde_net *net, ssde_node x, ssde_node scale_shift);
-ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x);                            /* [1, 1, channels] */
+ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x); /* [1, 1, channels] */
+/* [1, 1 + pixels, channels]: the mean over the pixels, then they, each with its column of a table
+   name.positional_embedding [channels, 1 + pixels] added. */
+ssde_node ssde_tokens(ssde_net *net, ssde_node x, const char *name);
 ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift); /* scale x + shift */
 /* Mode train only: zero with probability p, 0 to below 1, else x / (1 - p); else the identity. p is rounded to a
    multiple of 2^-16, at most 1 - 2^-16. Value i of a sample is zero where 16 bits are below 65536 p: those of word
@@ -223,16 +256,26 @@ ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p);
 /* Resampling by 2 and filtering. All are separable and linear, and one operation. */
 ssde_node ssde_upsample_nearest(ssde_net *net, ssde_node x);
 ssde_node ssde_average_pool(ssde_net *net, ssde_node x);
+/* The largest, or the mean, of size x size pixels around each, size odd. What lies outside the image is never the
+   largest, and counts as 0 for the mean. */
+typedef enum ssde_pool_kind { SSDE_POOL_MAX, SSDE_POOL_MEAN } ssde_pool_kind;
+ssde_node ssde_pool(ssde_net *net, ssde_node x, ssde_pool_kind kind, int size);
+/* Linear between pixels down and across, corners on corners: output o of n lies at o (pixels - 1) / (n - 1). */
+ssde_node ssde_resize_bilinear(ssde_net *net, ssde_node x, size_t height, size_t width);
 /* Zero insertion by `up`, padding, correlation with the normalised kernel (gain up^2), every `down`-th: upfirdn2d. */
 ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before, int pad_after, const double *kernel,
                    int taps);
 
-/* Embeddings of the label: [sin | cos] of label * exp(-i ln(10000) / (dim / 2 - 1)); and of 2 pi W log(label) with
-   frozen W ~ N(0, scale^2), dim outputs each side (2 dim in all). */
-ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim);
+/* Embeddings of a number, the label or the class's: [sin | cos], or [cos | sin] with cosine_first, of label *
+   exp(-i ln(10000) / (dim / 2 - shift)) (the reference's shift is 1); and [sin | cos] of 2 pi W log(label) with frozen
+   W ~ N(0, scale^2), dim outputs each side (2 dim in all). */
+ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim, double shift, int cosine_first);
 ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name);
 /* Row c of a table name.weight [classes + 1, dim] for class c; the last row is the null class's. */
 ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name);
+/* Row `number` of a table name.weight [rows, dim], of the label or of the class's number: there is no null class.
+   Labels are whole numbers below rows. */
+ssde_node ssde_table_embedding(ssde_net *net, ssde_node number, size_t rows, size_t dim, const char *name);
 /* x f(sigma) with one sigma per sample: f = 1 / sigma or 1 / sqrt(1 + sigma^2). */
 typedef enum ssde_row_scale { SSDE_OVER_SIGMA, SSDE_OVER_TOTAL } ssde_row_scale;
 ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_scale scale);
@@ -268,9 +311,12 @@ size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc);
 /* The network stays alive and its topology unchanged while the run exists; weights may change. */
 ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc);
 void ssde_run_destroy(ssde_run *run);
-/* The classes of the next forward passes' rows, copied, each below ssde_net_classes, or -1: the null class. NULL: the
-   null class for all, as in the beginning. A pass of more rows than were given is an error. */
+/* The classes of the next forward passes' rows, copied, each below ssde_net_classes, or -1: the null class, where there
+   is one. NULL: the null class for all, as in the beginning; without one a pass is then an error. So is a pass of more
+   rows than were given. */
 ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t rows);
+/* Likewise vectors [rows, ssde_net_vector]; NULL: none, with which a pass is an error. */
+ssde_status ssde_run_set_vectors(ssde_run *run, const float *vectors, size_t rows);
 /* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, output_dim] (may be
    NULL).
    Dropout draws under (seed + n 0x9e3779b97f4a7c15, step, sample), the network's n-th from 1, again in backward: sample
@@ -364,6 +410,158 @@ ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc);
 /* Bytes that the network will hold, as ssde_net_memory; 0 if the description is invalid. No weight is made. */
 size_t ssde_unet_memory(const ssde_unet_desc *desc);
 
+/* diffusers' UNet2DModel in general (models/unets/unet_2d.py), of which OpenAI's guided-diffusion and
+   improved-diffusion networks are special cases. Parameters have diffusers' names, fields those of its config.json. */
+
+/* The way to the next level. */
+typedef enum ssde_unet2d_resampling {
+    SSDE_RESAMPLING_CONV,  /* down: a 3x3 convolution of stride 2; up: nearest, then a 3x3 convolution */
+    SSDE_RESAMPLING_BLOCK, /* a residual block that halves both branches by the mean of 2x2, or doubles them by nearest
+                            */
+    SSDE_RESAMPLING_PLAIN  /* the mean, or nearest, alone */
+} ssde_unet2d_resampling;
+/* A level's blocks on one way. */
+typedef struct ssde_unet2d_blocks {
+    int attention; /* behind every residual block; of skip blocks on the way up behind the last one */
+    int skip; /* Skip blocks, NCSN++'s: FIR-filtered pyramids of the input and the output, resampling by blocks with
+                 FIR, branches over sqrt(2), norms of one group for 4 channels, at most 32 */
+    ssde_unet2d_resampling resampling; /* not read of skip blocks, nor where the way ends */
+} ssde_unet2d_blocks;
+typedef enum ssde_unet2d_time {
+    SSDE_UNET2D_POSITIONAL,
+    SSDE_UNET2D_FOURIER, /* of the label's logarithm; the output is divided by the label */
+    SSDE_UNET2D_LEARNED  /* a table; labels are whole numbers below num_train_timesteps */
+} ssde_unet2d_time;
+typedef enum ssde_unet2d_classes {
+    SSDE_UNET2D_NO_CLASSES,
+    SSDE_UNET2D_CLASS_TABLE,    /* num_class_embeds rows, without a null class */
+    SSDE_UNET2D_CLASS_TIMESTEP, /* the class's number is embedded as the label is */
+    SSDE_UNET2D_CLASS_VECTOR    /* "identity": a vector of the time embedding's width, by ssde_run_set_vectors */
+} ssde_unet2d_classes;
+
+typedef struct ssde_unet2d_desc {
+    size_t height, width; /* divisible by 2^(num_levels - 1); sample_size, but any will do */
+    size_t in_channels, out_channels;
+    int center_input_sample; /* 2 x - 1 comes in */
+    int num_levels;          /* 1 to SSDE_MAX_LEVELS */
+    /* Of level i, which is 2^i times smaller than the input: up_block_types are in the other order. */
+    size_t block_out_channels[SSDE_MAX_LEVELS];
+    ssde_unet2d_blocks down[SSDE_MAX_LEVELS], up[SSDE_MAX_LEVELS];
+    int layers_per_block;   /* residual blocks on the way down; one more on the way up */
+    int downsample_padding; /* 1; 0: one row below and column on the right */
+    ssde_activation act_fn; /* SSDE_SILU, SSDE_MISH, SSDE_GELU or SSDE_RELU */
+    double dropout;         /* 0 to below 1 */
+    size_t norm_num_groups; /* 0: one for 4 channels, at most 32 */
+    double norm_eps;
+    int scale_shift; /* resnet_time_scale_shift: the embedding scales and shifts the second norm, instead of being added
+                        before it */
+    /* Heads of attention over C channels: num_heads, which divides C, or C / attention_head_dim rounded down, each of
+       attention_head_dim channels; both 0: one head. num_heads_up is that of the way up; 0: num_heads. */
+    size_t attention_head_dim, num_heads, num_heads_up;
+    int no_mid_block, no_mid_attention;
+    double mid_block_scale_factor; /* that the middle's sums are divided by */
+    /* Groups of the norm before the middle's attention; 0: norm_num_groups, but no norm at all with scale_shift. */
+    size_t attn_norm_num_groups;
+    ssde_unet2d_time time_embedding_type;
+    size_t time_width; /* of the label's sinusoids, or half Fourier's; 0: block_out_channels[0] */
+    double freq_shift;
+    int flip_sin_to_cos;        /* cosines first */
+    size_t time_embedding_dim;  /* 0: 4 time_width */
+    size_t num_train_timesteps; /* of a learned embedding */
+    ssde_unet2d_classes class_embed_type;
+    size_t num_class_embeds; /* of a table */
+    uint64_t seed;
+    ssde_context *context;
+} ssde_unet2d_desc;
+/* UNet2DModel's own defaults for images: 128, 128, 256, 256, 512, 512 channels or as many of these levels as the size
+   can be halved for, attention at the last but one, heads of 8 channels. */
+ssde_unet2d_desc ssde_unet2d(size_t height, size_t width, size_t channels);
+ssde_status ssde_unet2d_create(ssde_net **net, const ssde_unet2d_desc *desc);
+size_t ssde_unet2d_memory(const ssde_unet2d_desc *desc);
+
+/* The RefineNets of 2019 and 2020 (models/ncsnv2.py): "ncsn" (Song and Ermon 2019, arXiv 1907.05600), told of the noise
+   in each of its norms, and "ncsnv2_64", "ncsnv2_128" and "ncsnv2_256" (2020, arXiv 2006.09011), which are not, and
+   divide their result by sigma. They know num_scales geometric noise levels: labels are the indices of these, whole
+   numbers, 0 that of sigma_max, and go with the discrete forms of ssde_ve(sigma_min, sigma_max) of num_scales; there is
+   no continuous label. The names say what size they were made for, not what they take. */
+typedef enum ssde_refinenet_name { SSDE_NCSN, SSDE_NCSNV2_64, SSDE_NCSNV2_128, SSDE_NCSNV2_256 } ssde_refinenet_name;
+typedef enum ssde_normalization {
+    SSDE_NORMALIZE_INSTANCE_PLUS, /* "InstanceNorm++"; conditional on the label in NCSN, which has no other */
+    SSDE_NORMALIZE_INSTANCE,      /* "InstanceNorm", without weights. The last one's eps is num_scales, as there */
+    SSDE_NORMALIZE_VARIANCE,      /* "VarianceNorm" */
+    SSDE_NORMALIZE_NONE           /* "NoneNorm" */
+} ssde_normalization;
+typedef struct ssde_refinenet_desc {
+    ssde_refinenet_name name;
+    size_t height, width, channels; /* divisible by 2; ncsnv2_128: by 4, ncsnv2_256: by 8 */
+    size_t nf;                      /* 1 to 4096, from 2 on with InstanceNorm++; levels have 1, 2 or 4 times as many */
+    ssde_normalization normalization;
+    ssde_activation nonlinearity; /* SSDE_ELU, SSDE_RELU, SSDE_LEAKY_RELU ("lrelu") or SSDE_SILU ("swish") */
+    int num_scales;               /* 2 to 2^20 */
+    double sigma_min, sigma_max;  /* 1e-30 <= sigma_min < sigma_max <= 1e30 */
+    int centered;                 /* as in ssde_unet_desc */
+    uint64_t seed;
+    ssde_context *context;
+} ssde_refinenet_desc;
+/* nf 128, InstanceNorm++, ELU, data in [0, 1], and the levels, all from 0.01 on, of: NCSN 10 to 1; NCSNv2 232 to 50
+   (CIFAR-10), _128 1086 to 190 (LSUN), _256 2311 to 348 (FFHQ, of which the reference has no configuration). */
+ssde_refinenet_desc ssde_ncsn(size_t height, size_t width, size_t channels);
+ssde_refinenet_desc ssde_ncsnv2(size_t height, size_t width, size_t channels);
+ssde_refinenet_desc ssde_ncsnv2_128(size_t height, size_t width, size_t channels);
+ssde_refinenet_desc ssde_ncsnv2_256(size_t height, size_t width, size_t channels);
+ssde_status ssde_refinenet_create(ssde_net **net, const ssde_refinenet_desc *desc);
+size_t ssde_refinenet_memory(const ssde_refinenet_desc *desc);
+
+/* OpenAI's improved-diffusion and guided-diffusion (Nichol and Dhariwal 2021, Dhariwal and Nichol 2021, arXiv
+   2105.05233): U-Nets and classifiers of noisy images, and the process that they were trained with. Fields are the
+   flags of the command lines, which their files do not hold: where two networks have tensors of the same names and
+   shapes, as with either attention order, nothing but the flag tells them apart. */
+typedef struct ssde_openai_desc {
+    size_t image_size;   /* height and width; large_size of an upsampler */
+    size_t channels;     /* of an image: 3 */
+    size_t num_channels; /* classifier_width */
+    int num_res_blocks;  /* classifier_depth */
+    int num_levels;      /* entries of channel_mult; 0: those that image sizes of 32, 64, 128, 256 and 512 have there */
+    double channel_mult[SSDE_MAX_LEVELS]; /* times num_channels, rounded down: a multiple of 32 */
+    int num_attention_resolutions;
+    size_t attention_resolutions[SSDE_MAX_LEVELS]; /* sizes of the levels that have attention; no level's: none has */
+    /* Heads of num_head_channels each, or, where that is 0, num_heads, on the way up num_heads_upsample (0: num_heads);
+       0 is their -1. */
+    size_t num_heads, num_head_channels, num_heads_upsample;
+    int use_new_attention_order; /* rows of qkv: all q, all k, all v; else q, k and v of each head */
+    int use_scale_shift_norm, resblock_updown;
+    int no_conv_resample; /* conv_resample False */
+    int learn_sigma;      /* twice the channels come out: a learned variance */
+    int super_res;  /* twice the channels come in: x, and behind it an image to be enlarged, resized bilinearly. Score
+                       nets cannot give it that: ssde_run_forward can */
+    size_t classes; /* 1000 with class_cond, else 0; of a classifier those that it tells apart */
+    double dropout;
+    const char *classifier_pool;       /* NULL: a U-Net; a classifier's "attention" or "adaptive" */
+    int diffusion_steps;               /* 2 to 2^20 */
+    ssde_schedule_kind noise_schedule; /* linear (1e-4 to 0.02, times 1000 / diffusion_steps) or cosine */
+    int rescale_timesteps;             /* labels are indices of steps times 1000 / diffusion_steps */
+    int predict_xstart;                /* the output is data; else noise */
+    uint64_t seed;
+    ssde_context *context;
+} ssde_openai_desc;
+/* guided-diffusion's own: 128 channels, 2 blocks, attention at 16 and 8, 4 heads, scale-shift norms; 1000 linear steps.
+   improved-diffusion's differ in rescale_timesteps = 1. */
+ssde_openai_desc ssde_openai_defaults(size_t image_size);
+/* The flags of a published model by its file's name without ".pt": "64x64_diffusion", "256x256_classifier",
+   "cifar10_uncond_50M_500K". An unknown name is an error. */
+ssde_status ssde_openai_find(ssde_context *context, const char *name, ssde_openai_desc *desc);
+const char *ssde_openai_name(size_t index); /* NULL behind the last */
+/* The U-Net, or a classifier's way down and middle, as the general one. */
+ssde_status ssde_openai_unet2d(const ssde_openai_desc *desc, ssde_unet2d_desc *shape);
+ssde_status ssde_openai_create(ssde_net **net, const ssde_openai_desc *desc);
+size_t ssde_openai_memory(const ssde_openai_desc *desc);
+/* The levels of a run for ssde_tabulated: timestep_respacing NULL or "": all steps of the process; "ddimN": N steps of
+   equal stride; "250" or "10,15,20": so many steps of each of as many equal sections. Labels are the steps of the whole
+   process, rescaled where they are. mean, std and label have room for diffusion_steps; *levels is how many there are.
+ */
+ssde_status ssde_openai_levels(const ssde_openai_desc *desc, const char *timestep_respacing, double *mean, double *std,
+                               double *label, int *levels);
+
 /* p_t(class | x): the way down and the middle of the U-Net `body`, a norm, the mean over pixels, and a linear layer to
    `classes` logits. */
 typedef struct ssde_classifier_desc {
@@ -402,7 +600,11 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
    net(input x, label) + noise_x x) / std. With EDM's output the label is log(std / m) / 4, at most 10 either way, or
    its exponential where the network takes the label's logarithm, as Fourier embeddings do; there are no discrete ones.
    x then comes in with variance 1: U-Nets want centered = 1, and SSDE_NOISE_CHANNEL the Fourier embedding, for 2 label
-   / 999 - 1 hardly moves. */
+   / 999 - 1 hardly moves.
+   Of a network with twice the channels of x (Nichol and Dhariwal 2021, arXiv 2102.09672) all this is said of the first
+   half; the second, v, is a learned variance: the model's variance is f = (v + 1) / 2, under guidance that of the
+   class. The model's denoised is E[x(0) | x(t)] = data_output net + data_x x. Where m(t) is 0 only networks that give
+   data, velocity, EDM's or the flow's output know it. */
 
 typedef struct ssde_score_net ssde_score_net;
 typedef struct ssde_score_net_desc {
@@ -431,6 +633,9 @@ ssde_score_model ssde_score_net_model(ssde_score_net *score_net);
 /* Sample first_sample + i has classes[i], copied, each below ssde_net_classes, or -1: the null class. A sample beyond
    them is an error. NULL: the null class for all, as in the beginning. */
 ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t *classes, size_t count,
+                                       uint64_t first_sample);
+/* Likewise vectors [count, ssde_net_vector]; a network that takes them has none in the beginning, which is an error. */
+ssde_status ssde_score_net_set_vectors(ssde_score_net *score_net, const float *vectors, size_t count,
                                        uint64_t first_sample);
 /* What a network is told at t beside x, which goes in times map->input, and what its result means there; map may be
    NULL. net NULL: a network of one's own, with continuous labels and the reference's output. */
@@ -526,6 +731,7 @@ typedef struct ssde_batch {
     uint64_t first_slot; /* of the global batch, where several processes share a step; usually 0 */
     /* [rows], read for networks with classes and for classifiers; -1: the null class */
     const int32_t *classes;
+    const float *vectors; /* [rows, ssde_net_vector], for networks that take one */
 } ssde_batch;
 ssde_batch ssde_batch_of(const float *x, size_t rows); /* all else 0 */
 
@@ -589,7 +795,14 @@ uint64_t ssde_shuffled_index(uint64_t seed, uint64_t count, uint64_t position);
    train->high]; the reference did not dequantise them. An unknown name is an error. */
 ssde_status ssde_configuration(ssde_context *context, const char *name, ssde_unet_desc *shape, ssde_sde *sde,
                                ssde_train_desc *train);
-const char *ssde_configuration_name(size_t index); /* NULL behind the last */
+/* The same of RefineNets, "ve/ncsn/..." and "ve/ncsnv2/...": each function's error names the other where it has the
+   name. The reference drew from them by `steps` = N levels without a predictor, corrector_steps of Langevin with snr:
+   100 with 0.316 where N is 10, else 5 with 0.176 (cifar10) or 0.128 (celeba), 3 with 0.095 (bedroom). Their papers'
+   own sampler is SSDE_PREDICTOR_SMLD: see ssde_langevin_step_size. */
+ssde_status ssde_refinenet_configuration(ssde_context *context, const char *name, ssde_refinenet_desc *shape,
+                                         ssde_sde *sde, ssde_train_desc *train);
+/* All of them, U-Nets first; NULL behind the last. */
+const char *ssde_configuration_name(size_t index);
 
 /* >>models */
 
@@ -615,18 +828,28 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
    the model's; the only set of a file without the word ema is taken for either. What an average lacks because it is
    frozen is the model's. Also averaged is the list "shadow_params" of the reference's own checkpoint_N.pth
    (utils.py:22-29), which has no names (models/ema.py:24): the trainable parameters in the order that the model's state
-   in the same file has. None of the kind, or several, is an error that lists them. */
+   in the same file has; and the last of a list [model, optimizer, epoch, step, average], as NCSNv2's own repository
+   saves it. None of the kind, or several, is an error that lists them. */
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
 
-/* diffusers' UNet2DModel, its config.json and its weights as safetensors or .bin, as published for google/ddpm-* (DDPM)
-   and google/ncsnpp-* (NCSN++ with input_skip and output_skip). The network returns what UNet2DModel.forward returns
-   for the same sample and timestep: the label, and sigma where it takes one, are the timestep. With a positional
-   embedding that is an index of noise levels, as ssde_net_discrete says (of ssde_vp(0.1, 20) for google/ddpm-*), with a
-   Fourier embedding VE's sigma. A key of the configuration or a tensor without a counterpart here is an error that
-   names it. */
+/* diffusers' UNet2DModel: a config.json of any age, and weights as safetensors or .bin under its present or its older
+   names. The network is that of ssde_unet2d_create and returns what UNet2DModel.forward returns for the same sample,
+   timestep and class labels: the label is the timestep. With a Fourier embedding that is VE's sigma, else an index of
+   noise levels, as ssde_net_discrete says (of ssde_vp(0.1, 20) for google/ddpm-*). A key that is missing means what it
+   does there; one of the configuration that cannot be honoured, or a tensor without a counterpart here, is an error
+   that names it. */
 ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
                                     const char *weights_path);
+/* The same in two steps, for what differs from the configuration, as another size of image. Where that has no
+   sample_size, height and width are 0. */
+ssde_status ssde_unet2d_config(ssde_context *context, ssde_unet2d_desc *desc, const char *config_path);
+ssde_status ssde_unet2d_load(ssde_net **net, const ssde_unet2d_desc *desc, const char *weights_path);
+
+/* Builds the network of desc and loads its weights from a state dict of OpenAI's, a .pt as published or as their
+   training writes it, under their names: qkv is split into to_q, to_k and to_v by the order of rows that desc says. A
+   tensor missing, superfluous or of another shape is an error that names it. ssde_net_output says noise, or data. */
+ssde_status ssde_net_load_openai(ssde_net **net, const ssde_openai_desc *desc, const char *path);
 
 #ifdef __cplusplus
 }
@@ -657,7 +880,8 @@ typedef enum ssdei_initialisation {
     SSDEI_INITIALISE_ZERO,
     SSDEI_INITIALISE_ONE,
     SSDEI_INITIALISE_FAN_AVERAGE, /* uniform, variance = scale / ((fan in + fan out) / 2); layers.py:54-91 */
-    SSDEI_INITIALISE_NORMAL       /* standard deviation scale */
+    SSDEI_INITIALISE_NORMAL,      /* standard deviation scale */
+    SSDEI_INITIALISE_NEAR_ONE     /* 1 and such a normal; of a table's rows the last third 0 */
 } ssdei_initialisation;
 
 /* What the builder of a U-Net notes of each of its modules. Names that other programs gave the same parameters are made
@@ -708,15 +932,23 @@ typedef struct ssdei_node {
     size_t shape[3]; /* height, width, channels */
     size_t count;    /* floats per sample */
     /* attributes; which ones count depends on the operation */
-    int kernel, stride, pad_before;
+    int kernel, stride, pad_before, dilation, no_bias;
     int activation;
     int row_scale;
+    int cosine_first;
+    int kind; /* of a norm */
     size_t groups;
-    double scale, shift;
+    double scale, shift, eps;
     double drop;                  /* the probability that a value is dropped; 0: none is */
     int ordinal;                  /* of this dropout among the network's */
     size_t taps[2], taps_back[2]; /* resampling: offsets of its rows in net->taps, down and across, and transposed */
 } ssdei_node;
+
+/* Noise levels of a network whose labels are their indices, geometric from sigma_max down to sigma_min. */
+typedef struct ssdei_levels {
+    int count; /* 0: of another network */
+    double sigma_min, sigma_max;
+} ssdei_levels;
 
 /* What a network's labels and its output mean. */
 typedef struct ssdei_meaning {
@@ -724,6 +956,8 @@ typedef struct ssdei_meaning {
     double sigma_data;            /* of SSDE_PREDICT_EDM; 0 likewise */
     int discrete;                 /* labels are indices of noise levels */
     int logarithm;                /* the network takes its label's logarithm; ssdei_net_meaning notes it */
+    ssdei_levels levels;          /* the network's; noted likewise */
+    size_t beside;                /* of the input's channels, the last, which are not x */
 } ssdei_meaning;
 
 struct ssde_net {
@@ -746,15 +980,19 @@ struct ssde_net {
     size_t taps_count, taps_capacity;
     float *weights; /* from ssde_net_finish on */
     size_t weight_count;
-    int input, label, sigma, class_number, output;
-    size_t classes; /* of the embedding */
+    int input, label, sigma, class_number, vector, output;
+    size_t classes;    /* of the embedding */
+    int no_null_class; /* -1 is no class */
+    size_t label_rows; /* labels are whole numbers below it, if it is not 0 */
     ssdei_meaning means;
+    ssdei_levels levels; /* that it is made for */
     int dropouts;
     char *description; /* JSON, as it stands in a model file; NULL for hand-built networks, which cannot be saved */
     size_t description_size; /* with its end */
 };
 
 static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
+static int ssdei_in_range(double value, double low, double high) { return value >= low && value <= high; }
 
 /* What two objects take together; 0 where one of them cannot be had. */
 static size_t ssdei_both_bytes(size_t a, size_t b) { return !a || !b || a >= SIZE_MAX - b ? 0 : a + b; }
@@ -789,33 +1027,79 @@ static void ssdei_parameter_shape(ssde_parameter *info, ssdei_layout layout, siz
     for (i = 0; i < (size_t)info->rank; i++) info->count = ssdei_multiply(info->count, info->shape[i]);
 }
 
-/* The file's order [out, in, taps], memory's [taps, in, out]. */
-static void ssdei_parameter_transpose(const ssdei_parameter *parameter, const float *from, float *to, int to_file) {
-    const ssde_parameter *info = &parameter->info;
-    size_t out = info->shape[0], in = info->shape[1], taps = info->count / (out * in), o, i, q;
-    for (o = 0; o < out; o++) {
-        for (i = 0; i < in; i++) {
-            for (q = 0; q < taps; q++) {
-                size_t file = (o * in + i) * taps + q, memory = (q * in + i) * out + o;
-                to[to_file ? file : memory] = from[to_file ? memory : file];
-            }
-        }
+/* How much of a file's order is turned at a time: it stays in the first caches, and memory is touched once. */
+enum { SSDEI_BLOCK_ROWS = 256, SSDEI_BLOCK_COLUMNS = 32 };
+
+/* Where a column of the file's order [out, in * taps] begins in memory's [taps, in, out]. */
+static size_t ssdei_parameter_place(const ssde_parameter *info, size_t taps, size_t column) {
+    return (column % taps * info->shape[1] + column / taps) * info->shape[0];
+}
+
+/* Rows first ... first + rows - 1 of the file's order, at most SSDEI_BLOCK_ROWS, to memory's; whether all are finite.
+ */
+static int ssdei_parameter_rows_from_file(const ssdei_kernels *kernels, const ssde_parameter *info, size_t first,
+                                          size_t rows, const float *file, float *memory) {
+    const size_t columns = info->count / info->shape[0], taps = columns / info->shape[1];
+    float block[SSDEI_BLOCK_ROWS * SSDEI_BLOCK_COLUMNS];
+    size_t column, count, i;
+    int finite = 1;
+    for (column = 0; column < columns; column += count) {
+        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : SSDEI_BLOCK_COLUMNS;
+        kernels->transpose(file + column, columns, rows, count, block, rows);
+        finite &= ssdei_first_nonfinite(block, count * rows) == count * rows;
+        for (i = 0; i < count; i++)
+            memcpy(memory + ssdei_parameter_place(info, taps, column + i) + first, block + i * rows,
+                   rows * sizeof *block);
+    }
+    return finite;
+}
+
+static void ssdei_parameter_rows_to_file(const ssdei_kernels *kernels, const ssde_parameter *info, size_t first,
+                                         size_t rows, const float *memory, float *file) {
+    const size_t columns = info->count / info->shape[0], taps = columns / info->shape[1];
+    float block[SSDEI_BLOCK_ROWS * SSDEI_BLOCK_COLUMNS];
+    size_t column, count, i;
+    for (column = 0; column < columns; column += count) {
+        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : SSDEI_BLOCK_COLUMNS;
+        for (i = 0; i < count; i++)
+            memcpy(block + i * rows, memory + ssdei_parameter_place(info, taps, column + i) + first,
+                   rows * sizeof *block);
+        kernels->transpose(block, rows, count, rows, file + column, columns);
     }
 }
 
-/* Copies between memory and file order; see ssdei_layout. */
-static void ssdei_parameter_to_file(const ssdei_parameter *parameter, const float *memory, float *file) {
-    if (parameter->layout == SSDEI_LAYOUT_LINEAR)
-        ssdei_parameter_transpose(parameter, memory, file, 1);
-    else
-        memcpy(file, memory, parameter->info.count * sizeof *file);
+static size_t ssdei_parameter_rows(const ssde_parameter *info, size_t first) {
+    return info->shape[0] - first < SSDEI_BLOCK_ROWS ? info->shape[0] - first : SSDEI_BLOCK_ROWS;
 }
 
-static void ssdei_parameter_from_file(const ssdei_parameter *parameter, const float *file, float *memory) {
-    if (parameter->layout == SSDEI_LAYOUT_LINEAR)
-        ssdei_parameter_transpose(parameter, file, memory, 0);
-    else
-        memcpy(memory, file, parameter->info.count * sizeof *memory);
+/* All of a parameter, between memory and file order; see ssdei_layout. */
+static void ssdei_parameter_from_file(const ssdei_kernels *kernels, const ssdei_parameter *parameter, const float *file,
+                                      float *memory) {
+    const ssde_parameter *info = &parameter->info;
+    size_t first, rows;
+    if (parameter->layout != SSDEI_LAYOUT_LINEAR) {
+        memcpy(memory, file, info->count * sizeof *memory);
+        return;
+    }
+    for (first = 0; first < info->shape[0]; first += rows) {
+        rows = ssdei_parameter_rows(info, first);
+        ssdei_parameter_rows_from_file(kernels, info, first, rows, file + first * (info->count / info->shape[0]),
+                                       memory);
+    }
+}
+
+static void ssdei_parameter_to_file(const ssdei_kernels *kernels, const ssdei_parameter *parameter, const float *memory,
+                                    float *file) {
+    const ssde_parameter *info = &parameter->info;
+    size_t first, rows;
+    if (parameter->layout != SSDEI_LAYOUT_LINEAR) {
+        memcpy(file, memory, info->count * sizeof *file);
+        return;
+    }
+    for (first = 0; first < info->shape[0]; first += rows) {
+        rows = ssdei_parameter_rows(info, first);
+        ssdei_parameter_rows_to_file(kernels, info, first, rows, memory, file + first * (info->count / info->shape[0]));
+    }
 }
 
 /* Draws the initial values in file order, so that a network starts the same whatever its memory layout. */
@@ -835,10 +1119,16 @@ static ssde_status ssdei_parameter_initialise(const ssde_net *net, size_t index,
         ssdei_try(
             ssde_random_uniform(net->context, net->seed, SSDE_STREAM_PARAMETERS, 0, &address, 1, info->count, file));
         for (i = 0; i < info->count; i++) file[i] = (float)((2.0 * (double)file[i] - 1.0) * limit);
+    } else if (parameter->initialisation == SSDEI_INITIALISE_NEAR_ONE) {
+        size_t row = info->shape[info->rank - 1], end = info->rank == 2 ? row / 3 * 2 : row;
+        ssdei_try(
+            ssde_random_normal(net->context, net->seed, SSDE_STREAM_PARAMETERS, 0, &address, 1, info->count, file));
+        for (i = 0; i < info->count; i++)
+            file[i] = i % row < end ? (float)(1.0 + parameter->scale * (double)file[i]) : 0.0f;
     } else {
         for (i = 0; i < info->count; i++) file[i] = parameter->initialisation == SSDEI_INITIALISE_ONE ? 1.0f : 0.0f;
     }
-    ssdei_parameter_from_file(parameter, file, net->weights + parameter->offset);
+    ssdei_parameter_from_file(ssdei_kernels_for(net->context), parameter, file, net->weights + parameter->offset);
     return SSDE_OK;
 }
 
@@ -944,25 +1234,54 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     return (int)net->parameter_count++;
 }
 
+/* Moves `count` parameters from `first` on behind all others so far: a network that runs in another order than the
+   reference declares its modules in has its parameters in that order all the same. */
+static void ssdei_net_move_last(ssde_net *net, size_t first, size_t count) {
+    size_t behind = net->parameter_count - first - count, end = net->parameter_count, i, k;
+    if (net->status != SSDE_OK) return;
+    for (i = 0; i < count; i++) {
+        ssdei_parameter moved = net->parameters[first];
+        memmove(net->parameters + first, net->parameters + first + 1, (end - first - 1) * sizeof moved);
+        net->parameters[end - 1] = moved;
+    }
+    for (i = 0; i < (size_t)net->node_count; i++) {
+        int *parameter = &net->nodes[i].parameter;
+        if (*parameter >= (int)(first + count))
+            *parameter -= (int)count;
+        else if (*parameter >= (int)first)
+            *parameter += (int)behind;
+    }
+    for (k = first ? net->parameters[first - 1].offset + net->parameters[first - 1].info.count : 0, i = first; i < end;
+         i++) {
+        net->parameters[i].offset = k;
+        k += net->parameters[i].info.count;
+    }
+}
+
 /* ---- net: nodes ---- */
 
-#define SSDEI_OPERATIONS(X)                                                             \
-    X(input, nothing, nothing, nothing, linear)                                         \
-    X(conv, conv_plan, conv_forward, conv_backward, linear)                             \
-    X(activate, activate_plan, activate_forward, activate_backward, activate)           \
-    X(group_norm, group_norm_plan, group_norm_forward, group_norm_backward, group_norm) \
-    X(attention, attention_plan, attention_forward, attention_backward, attention)      \
-    X(add, add_plan, add_forward, add_backward, linear)                                 \
-    X(concat, concat_plan, concat_forward, concat_backward, linear)                     \
-    X(affine, affine_plan, affine_forward, affine_backward, linear)                     \
-    X(dropout, dropout_plan, dropout_forward, dropout_backward, linear)                 \
-    X(resample, nothing, resample_forward, resample_backward, linear)                   \
-    X(positional, nothing, positional_forward, nothing, linear)                         \
-    X(fourier, nothing, fourier_forward, nothing, linear)                               \
-    X(scale_rows, scale_rows_plan, scale_rows_forward, scale_rows_backward, linear)     \
-    X(modulate, modulate_plan, modulate_forward, modulate_backward, modulate)           \
-    X(mean_pixels, mean_pixels_plan, mean_pixels_forward, mean_pixels_backward, linear) \
-    X(class_embedding, class_embedding_plan, class_embedding_forward, class_embedding_backward, linear)
+#define SSDEI_OPERATIONS(X)                                                                             \
+    X(input, nothing, nothing, nothing, linear)                                                         \
+    X(conv, conv_plan, conv_forward, conv_backward, linear)                                             \
+    X(activate, activate_plan, activate_forward, activate_backward, activate)                           \
+    X(group_norm, group_norm_plan, group_norm_forward, group_norm_backward, group_norm)                 \
+    X(attention, attention_plan, attention_forward, attention_backward, attention)                      \
+    X(add, add_plan, add_forward, add_backward, linear)                                                 \
+    X(concat, concat_plan, concat_forward, concat_backward, linear)                                     \
+    X(affine, affine_plan, affine_forward, affine_backward, linear)                                     \
+    X(dropout, dropout_plan, dropout_forward, dropout_backward, linear)                                 \
+    X(resample, nothing, resample_forward, resample_backward, linear)                                   \
+    X(positional, nothing, positional_forward, nothing, linear)                                         \
+    X(fourier, nothing, fourier_forward, nothing, linear)                                               \
+    X(scale_rows, scale_rows_plan, scale_rows_forward, scale_rows_backward, linear)                     \
+    X(modulate, modulate_plan, modulate_forward, modulate_backward, modulate)                           \
+    X(mean_pixels, mean_pixels_plan, mean_pixels_forward, mean_pixels_backward, linear)                 \
+    X(class_embedding, class_embedding_plan, class_embedding_forward, class_embedding_backward, linear) \
+    X(instance_norm, instance_norm_plan, instance_norm_forward, instance_norm_backward, instance_norm)  \
+    X(max_pool, max_pool_plan, max_pool_forward, max_pool_backward, max_pool)                           \
+    X(mean_pool, mean_pool_plan, mean_pool_forward, mean_pool_backward, linear)                         \
+    X(resize, resize_plan, resize_forward, resize_backward, linear)                                     \
+    X(tokens, tokens_plan, tokens_forward, tokens_backward, linear)
 #define SSDEI_OPERATION_NAME(name, plan, forward, backward, tangent) SSDEI_OPERATION_##name,
 typedef enum ssdei_operation { SSDEI_OPERATIONS(SSDEI_OPERATION_NAME) SSDEI_OPERATION_COUNT } ssdei_operation;
 #undef SSDEI_OPERATION_NAME
@@ -1032,7 +1351,7 @@ ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed
     memset(&made, 0, sizeof made);
     made.context = context;
     made.seed = seed;
-    made.input = made.label = made.sigma = made.class_number = made.output = -1;
+    made.input = made.label = made.sigma = made.class_number = made.vector = made.output = -1;
     *net = (ssde_net *)ssdei_object_create(context, &made, sizeof made, NULL);
     return *net ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
@@ -1058,8 +1377,8 @@ size_t ssde_net_memory(const ssde_net *net) {
                             ssdei_object_bytes(&copy, 0, ssdei_net_arrays));
 }
 
-ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
-    if (!net) return SSDE_ERROR_ARGUMENT;
+/* Without `draw` the weights are 0: they come from a file. */
+static ssde_status ssdei_net_end(ssde_net *net, ssde_node output, int draw) {
     if (net->status != SSDE_OK) return ssde_fail(net->context, net->status, "%s", net->problem);
     if (net->finished) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "the network is finished already");
     if (net->input < 0)
@@ -1067,13 +1386,19 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
     else if (!ssdei_is_node(net, output))
         ssdei_net_fail(net, "output is not a node of this network");
     else if (net->class_number >= 0 && !net->classes)
-        ssdei_net_fail(net, "ssde_input_class needs a ssde_class_embedding, which says how many classes there are");
+        ssdei_net_fail(net,
+                       "ssde_input_class needs a ssde_class_embedding, or another, which says how many classes "
+                       "there are");
     if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_settle(net));
-    if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_initialise(net));
+    if (net->status == SSDE_OK && draw) ssdei_net_keep(net, ssdei_net_initialise(net));
     if (net->status != SSDE_OK) return net->status;
     net->output = output;
     net->finished = 1;
     return SSDE_OK;
+}
+
+ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
+    return net ? ssdei_net_end(net, output, 1) : SSDE_ERROR_ARGUMENT;
 }
 
 /* A network that shares net's topology and has weights of its own, equal to net's now. */
@@ -1092,6 +1417,8 @@ size_t ssde_net_weight_count(const ssde_net *net) { return net ? net->weight_cou
 size_t ssde_net_dim(const ssde_net *net) { return net && net->input >= 0 ? net->nodes[net->input].count : 0; }
 size_t ssde_net_output_dim(const ssde_net *net) { return net && net->output >= 0 ? net->nodes[net->output].count : 0; }
 size_t ssde_net_classes(const ssde_net *net) { return net ? net->classes : 0; }
+int ssde_net_null_class(const ssde_net *net) { return net && net->classes && !net->no_null_class; }
+size_t ssde_net_vector(const ssde_net *net) { return net && net->vector >= 0 ? net->nodes[net->vector].count : 0; }
 int ssde_net_discrete(const ssde_net *net) { return net && net->means.discrete; }
 
 ssde_parameterisation ssde_net_output(const ssde_net *net, double *sigma_data) {
@@ -1100,9 +1427,16 @@ ssde_parameterisation ssde_net_output(const ssde_net *net, double *sigma_data) {
     return output;
 }
 
-/* The output has the input's shape. */
-static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net) {
-    if (!memcmp(net->nodes[net->output].shape, net->nodes[net->input].shape, sizeof net->nodes->shape)) return SSDE_OK;
+/* The output has the input's shape, or, which `learned` says, twice its channels. */
+static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net, int *learned) {
+    const size_t *in = net->nodes[net->input].shape, *out = net->nodes[net->output].shape;
+    if (net->means.beside)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "%.0f of the network's %.0f input channels are an image to be enlarged, which is not x: "
+                         "wanted one that takes x alone",
+                         (double)net->means.beside, (double)in[2]);
+    *learned = out[2] == 2 * in[2];
+    if (in[0] == out[0] && in[1] == out[1] && (*learned || in[2] == out[2])) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_SHAPE,
                      "the network's output of %.0f values has another shape than its input of %.0f: no score",
                      (double)ssde_net_output_dim(net), (double)ssde_net_dim(net));
@@ -1148,10 +1482,13 @@ static ssde_status ssdei_check_classes(ssde_context *context, const char *name, 
     size_t row;
     for (row = 0; row < rows; row++)
         if (classes[row] < least || classes[row] >= (int64_t)net_classes)
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s[%lu] is %ld, wanted %d to %lu", name, (unsigned long)row,
-                             (long)classes[row], (int)least, (unsigned long)net_classes - 1);
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s[%lu] is %ld, wanted %d to %lu%s", name,
+                             (unsigned long)row, (long)classes[row], (int)least, (unsigned long)net_classes - 1,
+                             classes[row] == -1 ? ": there is no null class" : "");
     return SSDE_OK;
 }
+/* The least class that a network knows: -1 is the null class. */
+static int32_t ssdei_least_class(const ssde_net *net) { return net->no_null_class ? 0 : -1; }
 
 void ssde_net_shape(const ssde_net *net, size_t *height, size_t *width, size_t *channels) {
     int known = net && net->input >= 0;
@@ -1179,14 +1516,16 @@ static ssde_status ssdei_net_check_parameter(const char *name, const ssde_net *n
 
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values) {
     ssdei_try(ssdei_net_check_parameter("ssde_net_get", net, index, "values", values));
-    ssdei_parameter_to_file(&net->parameters[index], net->weights + net->parameters[index].offset, values);
+    ssdei_parameter_to_file(ssdei_kernels_for(net->context), &net->parameters[index],
+                            net->weights + net->parameters[index].offset, values);
     return SSDE_OK;
 }
 
 ssde_status ssde_net_get_gradient(const ssde_net *net, size_t index, const float *weight_gradients, float *values) {
     ssdei_try(ssdei_net_check_parameter("ssde_net_get_gradient", net, index, "weight_gradients", weight_gradients));
     ssdei_try(ssdei_net_check_parameter("ssde_net_get_gradient", net, index, "values", values));
-    ssdei_parameter_to_file(&net->parameters[index], weight_gradients + net->parameters[index].offset, values);
+    ssdei_parameter_to_file(ssdei_kernels_for(net->context), &net->parameters[index],
+                            weight_gradients + net->parameters[index].offset, values);
     return SSDE_OK;
 }
 
@@ -1197,7 +1536,8 @@ ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values) {
     if (bad < net->parameters[index].info.count)
         return ssde_fail(net->context, SSDE_ERROR_NUMERIC, "%s: value %lu is not finite",
                          net->parameters[index].info.name, (unsigned long)bad);
-    ssdei_parameter_from_file(&net->parameters[index], values, net->weights + net->parameters[index].offset);
+    ssdei_parameter_from_file(ssdei_kernels_for(net->context), &net->parameters[index], values,
+                              net->weights + net->parameters[index].offset);
     return SSDE_OK;
 }
 
@@ -1238,12 +1578,12 @@ typedef struct ssdei_nn_kernels {
     void (*channel_sums)(const float *x, size_t pixels, size_t channels, double *sum);
     /* mean[c] over pixels of x[p][c]; square[c]: the sum of (x[p][c] - mean[c])^2 */
     void (*channel_moments)(const float *x, size_t pixels, size_t channels, double *mean, double *square);
-    /* y = u = a[c] (x - mean[c]) + b[c], or silu(u) */
+    /* y = f(u), u = a[c] (x - mean[c]) + b[c], f an activation up to SSDE_LEAKY_RELU */
     void (*norm)(const float *x, const float *mean, const float *a, const float *b, size_t pixels, size_t channels,
-                 int silu, float *y);
-    /* du = dy, or dy silu'(u), which may take dy's place; sum[c] += du, product[c] += du (x - mean[c]) */
+                 int activation, float *y);
+    /* du = dy f'(u), which may take dy's place; sum[c] += du, product[c] += du (x - mean[c]) */
     void (*norm_sums)(const float *x, const float *dy, const float *mean, const float *a, const float *b, size_t pixels,
-                      size_t channels, int silu, float *du, double *sum, double *product);
+                      size_t channels, int activation, float *du, double *sum, double *product);
     /* dx (+)= a[c] du + slope[c] (x - mean[c]) + shift[c] */
     void (*norm_backward)(const float *x, const float *du, const float *mean, const float *a, const float *slope,
                           const float *shift, size_t pixels, size_t channels, int accumulate, float *dx);
@@ -1255,6 +1595,20 @@ typedef struct ssdei_nn_kernels {
     void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
     /* dx (+)= v dy silu''(x) */
     void (*silu_second)(const float *x, const float *v, const float *dy, size_t count, int accumulate, float *dx);
+    /* y (+)= f(x), f'(x) or f''(x) (order 0, 1, 2) of SSDE_MISH or SSDE_GELU, times by and times with; NULL: 1 */
+    void (*curve)(int activation, int order, const float *x, const float *by, const float *with, size_t count,
+                  int accumulate, float *y);
+    /* of SSDE_RELU, SSDE_ELU and SSDE_LEAKY_RELU */
+    void (*rectify)(int activation, const float *x, size_t count, float *y);
+    void (*rectify_backward)(int activation, const float *x, const float *dy, size_t count, int accumulate, float *dx);
+    /* Of `taps` values x[i], x[stride + i], ... y[i] is the largest, of which NaN is; rate[i], where `rates` is not
+       NULL, that of rates which belongs to the first such */
+    void (*pool_max)(const float *x, const float *rates, size_t stride, size_t taps, size_t count, float *y,
+                     float *rate);
+    /* dx[..], of the first such, += dy[i] */
+    void (*pool_route)(const float *x, size_t stride, size_t taps, const float *dy, size_t count, float *dx);
+    /* y[i] (+)= scale times their sum */
+    void (*pool_sum)(const float *x, size_t stride, size_t taps, float scale, size_t count, int accumulate, float *y);
     /* y (+)= w x */
     void (*multiply_add)(const float *x, float w, size_t count, int accumulate, float *y);
     /* out = (a + b) scale; b repeats every `period` floats */
@@ -1343,7 +1697,7 @@ struct ssde_run {
     uint64_t seed;                 /* its draws' */
     uint32_t step;
     const uint64_t *sample;
-    size_t class_rows; /* whose classes were given; 0: all have the null class */
+    size_t class_rows, vector_rows; /* whose classes or vectors were given; 0: all have the null class, or none */
 };
 
 static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
@@ -1451,6 +1805,7 @@ static const float **ssdei_take_pointers(float *workspace, size_t *taken, size_t
 
 enum {
     SSDEI_MAX_TAPS = 9,
+    SSDEI_MOST_DILATION = 8191, /* whose taps are shorts */
     SSDEI_CHUNK_TILES = 8,
     SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
     SSDEI_DEPTH_BLOCK = 256,
@@ -1469,7 +1824,9 @@ struct ssdei_gather {
     size_t out_height, out_width, columns;
     int out_step, out_y, out_x;
     int step, taps; /* and reads (y * step + tap_y, x * step + tap_x) of every tap */
-    signed char tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS], tap[SSDEI_MAX_TAPS]; /* tap: its place in the kernel */
+    int dilation;
+    short tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS];
+    signed char tap[SSDEI_MAX_TAPS]; /* its place in the kernel */
     signed char direction, winograd;
     float weight_scale;           /* of the packed weights */
     const ssdei_kernels *kernels; /* narrow where columns are few */
@@ -1487,13 +1844,14 @@ static ssdei_gather ssdei_gather_forward(const ssdei_node *in, const ssdei_node 
     g.grid_width = g.out_width = node->shape[1];
     g.columns = node->shape[2];
     g.step = node->stride;
+    g.dilation = node->dilation;
     g.out_step = 1;
     g.direction = SSDEI_FORWARD;
     g.weight_scale = 1.0f;
     for (ky = 0; ky < node->kernel; ky++) {
         for (kx = 0; kx < node->kernel; kx++) {
-            g.tap_y[g.taps] = (signed char)(ky - node->pad_before);
-            g.tap_x[g.taps] = (signed char)(kx - node->pad_before);
+            g.tap_y[g.taps] = (short)(ky * node->dilation - node->pad_before);
+            g.tap_x[g.taps] = (short)(kx * node->dilation - node->pad_before);
             g.tap[g.taps] = (signed char)g.taps;
             g.taps++;
         }
@@ -1501,7 +1859,8 @@ static ssdei_gather ssdei_gather_forward(const ssdei_node *in, const ssdei_node 
     return g;
 }
 
-/* Input pixel (step y + parity_y, ...) is reached from output pixel (input + pad - k) / step where that is whole. */
+/* Input pixel (step y + parity_y, ...) is reached from output pixel (input + pad - dilation k) / step where that is
+   whole. */
 static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node *node, int parity_y, int parity_x) {
     ssdei_gather g;
     int ky, kx, step = node->stride;
@@ -1513,6 +1872,7 @@ static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node
     g.out_width = in->shape[1];
     g.columns = in->shape[2];
     g.step = 1;
+    g.dilation = node->dilation;
     g.out_step = step;
     g.direction = SSDEI_BACKWARD;
     g.weight_scale = (float)node->scale;
@@ -1521,12 +1881,12 @@ static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node
     g.grid_height = (g.out_height + (size_t)(step - 1 - parity_y)) / (size_t)step;
     g.grid_width = (g.out_width + (size_t)(step - 1 - parity_x)) / (size_t)step;
     for (ky = node->kernel - 1; ky >= 0; ky--) {
-        int y = parity_y + node->pad_before - ky;
+        int y = parity_y + node->pad_before - ky * node->dilation;
         for (kx = node->kernel - 1; kx >= 0; kx--) {
-            int x = parity_x + node->pad_before - kx;
+            int x = parity_x + node->pad_before - kx * node->dilation;
             if (y % step || x % step) continue;
-            g.tap_y[g.taps] = (signed char)(y / step);
-            g.tap_x[g.taps] = (signed char)(x / step);
+            g.tap_y[g.taps] = (short)(y / step);
+            g.tap_x[g.taps] = (short)(x / step);
             g.tap[g.taps++] = (signed char)(ky * node->kernel + kx);
         }
     }
@@ -1747,7 +2107,8 @@ static void ssdei_scatter(const ssdei_convolution *c, const ssdei_position *pixe
 static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *chunk, ssdei_tiles *work) {
     const ssdei_gather *g = c->gather;
     const float *residual = work->residual;
-    const float *ahead = c->x + (chunk->pixels[work->rows - 1].in + (g->taps > 1 ? g->width : 0)) * g->depth;
+    const float *ahead =
+        c->x + (chunk->pixels[work->rows - 1].in + (g->taps > 1 ? (size_t)g->dilation * g->width : 0)) * g->depth;
     size_t all = (size_t)g->taps, taps = ssdei_block_taps(g->depth), depth = ssdei_block_depth(g->depth), tap, channel;
     for (tap = 0; tap < all; tap += taps) {
         work->taps = all - tap < taps ? all - tap : taps;
@@ -2032,6 +2393,7 @@ enum {
 typedef struct ssdei_winograd {
     ssdei_convolution c;
     size_t tiles_x, tiles_per_image, tiles;
+    size_t step;                      /* pixels from one of a tile to the next: the dilation */
     size_t block, blocks;             /* tiles that pass together */
     size_t panels, group, groups;     /* panels that pass together */
     size_t tile_v, tile_m;            /* floats from one tile of V, of M to the next */
@@ -2049,11 +2411,31 @@ typedef struct ssdei_winograd {
 /* A product by Winograd needs all nine taps at stride 1. */
 static int ssdei_winograd_possible(const ssdei_gather *g) { return g->taps == 9 && g->step == 1 && g->out_step == 1; }
 
+/* A dilated convolution is one of each of dilation^2 grids of pixels, `dilation` apart, whose tiles are cut apart.
+   Tiles of 4 along an axis of so many pixels. */
+static size_t ssdei_winograd_axis(size_t size, size_t step) {
+    size_t longer = size % step, least = size / step;
+    return longer * ssdei_divide_up(least + 1, 4) + (step - longer) * ssdei_divide_up(least, 4);
+}
+
+/* The first pixel of one of them. */
+static size_t ssdei_winograd_origin(size_t tile, size_t size, size_t step) {
+    size_t longer = size % step, least = size / step, first = 0, tiles = ssdei_divide_up(least + 1, 4);
+    if (step == 1) return 4 * tile;
+    if (tile >= longer * tiles) {
+        first = longer;
+        tile -= longer * tiles;
+        tiles = ssdei_divide_up(least, 4);
+    }
+    return first + tile / tiles + tile % tiles * 4 * step;
+}
+
 /* Multiply-adds of 36 points per tile against nine taps per pixel; a transform costs about as much per channel as 8
    columns of the product, a register tile's coming and going as 6 channels. Fewer than 8 columns cost a product as much
    as 8. Small maps waste what their last tiles hang over. */
 static int ssdei_winograd_pays(const ssdei_gather *g) {
-    double tiles = (double)ssdei_divide_up(g->out_height, 4) * (double)ssdei_divide_up(g->out_width, 4);
+    double tiles = (double)ssdei_winograd_axis(g->out_height, (size_t)g->dilation) *
+                   (double)ssdei_winograd_axis(g->out_width, (size_t)g->dilation);
     double depth = (double)g->depth, columns = (double)g->columns;
     double wide = columns < 8.0 ? 8.0 : columns;
     double direct = 9.0 * (double)g->out_height * (double)g->out_width * depth * wide;
@@ -2077,8 +2459,9 @@ static ssdei_winograd ssdei_winograd_plan(const ssdei_gather *g, size_t rows) {
         if (w.pad_y < -g->tap_y[q]) w.pad_y = -g->tap_y[q];
         if (w.pad_x < -g->tap_x[q]) w.pad_x = -g->tap_x[q];
     }
-    w.tiles_x = ssdei_divide_up(g->out_width, 4);
-    w.tiles_per_image = w.tiles_x * ssdei_divide_up(g->out_height, 4);
+    w.step = (size_t)g->dilation;
+    w.tiles_x = ssdei_winograd_axis(g->out_width, w.step);
+    w.tiles_per_image = w.tiles_x * ssdei_winograd_axis(g->out_height, w.step);
     w.tiles = rows * w.tiles_per_image;
     w.panels = ssdei_divide_up(g->columns, g->kernels->tile_columns);
     w.point_v = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE;
@@ -2157,16 +2540,16 @@ static size_t ssdei_winograd_workspace(const ssdei_gather *g, size_t rows) {
 /* Row and column of a tile's first output pixel; returns its image. */
 static size_t ssdei_winograd_tile(const ssdei_winograd *w, size_t tile, size_t *y, size_t *x) {
     size_t within = tile % w->tiles_per_image;
-    *y = within / w->tiles_x * 4;
-    *x = within % w->tiles_x * 4;
+    *y = ssdei_winograd_origin(within / w->tiles_x, w->c.gather->out_height, w->step);
+    *x = ssdei_winograd_origin(within % w->tiles_x, w->c.gather->out_width, w->step);
     return tile / w->tiles_per_image;
 }
 
-/* The part of a line of six pixels from `from` on, at a distance of -pad, that lies in a line of `size`. */
-static void ssdei_winograd_inside(size_t from, int pad, size_t size, size_t *first, size_t *end) {
-    size_t before = from < (size_t)pad ? (size_t)pad - from : 0, start = from + before - (size_t)pad;
-    *first = before;
-    *end = size - start < 6 - before ? before + size - start : 6;
+/* The part of a line of six pixels, `step` apart from `from` - pad on, that lies in a line of `size`. */
+static void ssdei_winograd_inside(size_t from, int pad, size_t step, size_t size, size_t *first, size_t *end) {
+    size_t before = (size_t)pad, all = size + before;
+    *first = from < before ? ssdei_divide_up(before - from, step) : 0;
+    *end = from < all ? ssdei_least(ssdei_divide_up(all - from, step), 6) : 0;
 }
 
 /* Some channels of a tile's input. */
@@ -2175,12 +2558,12 @@ static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, size_
     const ssdei_gather *g = w->c.gather;
     size_t y, x, image = ssdei_winograd_tile(w, tile, &y, &x);
     ssdei_window inside;
-    ssdei_winograd_inside(y, w->pad_y, g->height, &inside.top, &inside.bottom);
-    ssdei_winograd_inside(x, w->pad_x, g->width, &inside.left, &inside.right);
-    y += inside.top - (size_t)w->pad_y;
-    x += inside.left - (size_t)w->pad_x;
+    ssdei_winograd_inside(y, w->pad_y, w->step, g->height, &inside.top, &inside.bottom);
+    ssdei_winograd_inside(x, w->pad_x, w->step, g->width, &inside.left, &inside.right);
+    y += inside.top * w->step - (size_t)w->pad_y;
+    x += inside.left * w->step - (size_t)w->pad_x;
     w->c.run->nn->winograd_input(w->c.x + ((image * g->height + y) * g->width + x) * g->depth + channel,
-                                 g->width * g->depth, g->depth, channels, &inside, v, point);
+                                 w->step * g->width * g->depth, w->step * g->depth, channels, &inside, v, point);
 }
 
 /* U[36][panels][depth][tile_columns], where it is kept */
@@ -2302,13 +2685,14 @@ static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, si
     ssdei_epilogue epilogue;
     epilogue.bias = w->c.bias ? w->c.bias + column : NULL;
     epilogue.residual = w->c.accumulate ? to : NULL;
-    epilogue.pixel = w->c.accumulate ? g->columns : w->c.residual_pixel;
+    epilogue.pixel = w->step * (w->c.accumulate ? g->columns : w->c.residual_pixel);
     epilogue.row = epilogue.pixel * g->out_width;
     if (w->c.residual)
         epilogue.residual = w->c.residual + image * w->c.residual_image + pixel * w->c.residual_pixel + column;
     epilogue.scale = w->c.scale;
-    w->c.run->nn->winograd_output(m, w->point_m, left < w->point_m ? left : w->point_m, &epilogue, to,
-                                  g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x);
+    w->c.run->nn->winograd_output(
+        m, w->point_m, left < w->point_m ? left : w->point_m, &epilogue, to, w->step * g->out_width * g->columns,
+        w->step * g->columns, ssdei_divide_up(g->out_height - y, w->step), ssdei_divide_up(g->out_width - x, w->step));
 }
 
 /* Rows that the last register tile may reach beyond `count` are read, but count for nothing. */
@@ -2414,9 +2798,10 @@ static void ssdei_winograd_transform_gradient(const ssdei_winograd *w, const flo
     size_t width = g->kernels->tile_columns, y, x, image = ssdei_winograd_tile(w, tile, &y, &x), i;
     dy += ((image * g->out_height + y) * g->out_width + x) * g->columns + column;
     for (i = 0; i < columns; i += width, to += panel)
-        w->c.run->nn->winograd_gradient(dy + i, g->out_width * g->columns, g->columns, g->out_height - y,
-                                        g->out_width - x, ssdei_least(columns - i, width), w->c.scale, to, point,
-                                        totals + i);
+        w->c.run->nn->winograd_gradient(dy + i, w->step * g->out_width * g->columns, w->step * g->columns,
+                                        ssdei_divide_up(g->out_height - y, w->step),
+                                        ssdei_divide_up(g->out_width - x, w->step), ssdei_least(columns - i, width),
+                                        w->c.scale, to, point, totals + i);
 }
 
 static void ssdei_winograd_gradient_transform(void *argument, ssdei_worker *worker) {
@@ -2900,18 +3285,24 @@ ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels
     return ssdei_last(net, node);
 }
 
-/* Of one number per sample: a network has one of each. */
-static ssde_node ssdei_input_number(ssde_net *net, ssde_node *place) {
+/* Of `size` numbers per sample: a network has one of each. */
+static ssde_node ssdei_input_numbers(ssde_net *net, ssde_node *place, size_t size) {
     ssdei_node *node;
     if (place && *place >= 0) return *place;
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, size);
     if (node) *place = ssdei_last(net, node);
     return ssdei_last(net, node);
 }
 
-ssde_node ssde_input_label(ssde_net *net) { return ssdei_input_number(net, net ? &net->label : NULL); }
-ssde_node ssde_input_sigma(ssde_net *net) { return ssdei_input_number(net, net ? &net->sigma : NULL); }
-ssde_node ssde_input_class(ssde_net *net) { return ssdei_input_number(net, net ? &net->class_number : NULL); }
+ssde_node ssde_input_label(ssde_net *net) { return ssdei_input_numbers(net, net ? &net->label : NULL, 1); }
+ssde_node ssde_input_sigma(ssde_net *net) { return ssdei_input_numbers(net, net ? &net->sigma : NULL, 1); }
+ssde_node ssde_input_class(ssde_net *net) { return ssdei_input_numbers(net, net ? &net->class_number : NULL, 1); }
+ssde_node ssde_input_vector(ssde_net *net, size_t size) {
+    if (net && net->vector >= 0 && net->nodes[net->vector].count != size)
+        return ssdei_net_fail(net, "input_vector: size is %.0f, that of the vector there is already %.0f", (double)size,
+                              (double)net->nodes[net->vector].count);
+    return ssdei_input_numbers(net, net ? &net->vector : NULL, size);
+}
 
 SSDEI_ONCE_END
 
@@ -2932,32 +3323,38 @@ ssde_conv_desc ssde_conv(size_t channels, int kernel) {
     return desc;
 }
 
-/* Weight and bias of a product that reads x; the index of the first. */
+/* Weight and, unless no_bias, bias of a product that reads x; the index of the first. */
 static int ssdei_product_parameters(ssde_net *net, ssde_node x, size_t channels, double init_scale, const char *name,
-                                    ssdei_layout layout, int kernel) {
+                                    ssdei_layout layout, int kernel, int no_bias) {
     const ssdei_node *in = ssdei_look(net, x);
     int nin = layout == SSDEI_LAYOUT_NIN, first;
     if (!in) return -1;
     if (!channels) return ssdei_net_fail(net, "%s: channels is 0, wanted 1 or more", name ? name : "conv2d");
     first = ssdei_net_add_parameter(net, name, nin ? "W" : "weight", layout, in->shape[2], channels, kernel,
                                     SSDEI_INITIALISE_FAN_AVERAGE, init_scale);
-    ssdei_net_add_parameter(net, name, nin ? "b" : "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO,
-                            0.0);
+    if (!no_bias)
+        ssdei_net_add_parameter(net, name, nin ? "b" : "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0,
+                                SSDEI_INITIALISE_ZERO, 0.0);
     return first;
 }
+
+static int ssdei_conv_dilation(const ssde_conv_desc *desc) { return desc->dilation ? desc->dilation : 1; }
+
+/* Pixels from the first tap to the last. */
+static int ssdei_conv_kernel(const ssde_conv_desc *desc) { return (desc->kernel - 1) * ssdei_conv_dilation(desc) + 1; }
 
 /* A product with the parameters given. */
 static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, int parameters) {
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
-    size_t height, width, reach;
+    size_t height, width, reach, kernel = (size_t)ssdei_conv_kernel(desc);
     if (!in) return -1;
     reach = (size_t)(desc->pad_before + desc->pad_after);
-    if (in->shape[0] + reach < (size_t)desc->kernel || in->shape[1] + reach < (size_t)desc->kernel)
-        return ssdei_net_fail(net, "conv2d: the padded image of %.0f x %.0f is smaller than the kernel of %d",
-                              (double)(in->shape[0] + reach), (double)(in->shape[1] + reach), desc->kernel);
-    height = (in->shape[0] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
-    width = (in->shape[1] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
+    if (in->shape[0] + reach < kernel || in->shape[1] + reach < kernel)
+        return ssdei_net_fail(net, "conv2d: the padded image of %.0f x %.0f is smaller than the kernel of %.0f",
+                              (double)(in->shape[0] + reach), (double)(in->shape[1] + reach), (double)kernel);
+    height = (in->shape[0] + reach - kernel) / (size_t)desc->stride + 1;
+    width = (in->shape[1] + reach - kernel) / (size_t)desc->stride + 1;
     if (desc->residual >= 0) {
         const ssdei_node *residual = ssdei_look(net, desc->residual);
         if (!residual) return -1;
@@ -2971,6 +3368,8 @@ static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_
     node->kernel = desc->kernel;
     node->stride = desc->stride;
     node->pad_before = desc->pad_before;
+    node->dilation = ssdei_conv_dilation(desc);
+    node->no_bias = desc->no_bias;
     node->scale = desc->scale;
     return ssdei_last(net, node);
 }
@@ -2979,8 +3378,13 @@ static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_
 static int ssdei_conv_check(ssde_net *net, const ssde_conv_desc *desc) {
     if (!net) return 0;
     if (!desc) return ssdei_net_fail(net, "conv2d: desc is NULL"), 0;
+    if (desc->dilation < 0 || desc->dilation > SSDEI_MOST_DILATION)
+        return ssdei_net_fail(net, "conv2d: dilation is %d, wanted 1 to %d, or 0, which is 1", desc->dilation,
+                              (int)SSDEI_MOST_DILATION),
+               0;
     if ((desc->kernel != 1 && desc->kernel != 3) || (desc->stride != 1 && desc->stride != 2) || desc->pad_before < 0 ||
-        desc->pad_before >= desc->kernel || desc->pad_after < 0 || desc->pad_after >= desc->kernel)
+        desc->pad_before >= ssdei_conv_kernel(desc) || desc->pad_after < 0 ||
+        desc->pad_after >= ssdei_conv_kernel(desc))
         return ssdei_net_fail(
                    net,
                    "conv2d: kernel is %d, stride %d, padding %d and %d, wanted 1 or 3, 1 or 2, 0 to below the "
@@ -2992,23 +3396,24 @@ static int ssdei_conv_check(ssde_net *net, const ssde_conv_desc *desc) {
 
 ssde_node ssde_conv2d(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
     if (!ssdei_conv_check(net, desc)) return -1;
-    return ssdei_product_node(
-        net, x, desc,
-        ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_LINEAR, desc->kernel));
+    return ssdei_product_node(net, x, desc,
+                              ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name,
+                                                       SSDEI_LAYOUT_LINEAR, desc->kernel, desc->no_bias));
 }
 
 ssde_node ssde_nin(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
     if (!ssdei_conv_check(net, desc)) return -1;
     if (desc->kernel != 1) return ssdei_net_fail(net, "nin: kernel is %d, wanted 1", desc->kernel);
     return ssdei_product_node(
-        net, x, desc, ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_NIN, 0));
+        net, x, desc,
+        ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_NIN, 0, desc->no_bias));
 }
 
 ssde_node ssde_linear(ssde_net *net, ssde_node x, size_t channels, double init_scale, const char *name) {
     ssde_conv_desc desc = ssde_conv(channels, 1);
     if (!net) return -1;
     return ssdei_product_node(net, x, &desc,
-                              ssdei_product_parameters(net, x, channels, init_scale, name, SSDEI_LAYOUT_LINEAR, 0));
+                              ssdei_product_parameters(net, x, channels, init_scale, name, SSDEI_LAYOUT_LINEAR, 0, 0));
 }
 
 static void ssdei_conv_gathers(ssde_run *run, int index) {
@@ -3071,7 +3476,7 @@ static void ssdei_conv_forward(ssde_run *run, int index) {
     memset(&c, 0, sizeof c);
     c.x = ssdei_value(run, node->input[0]);
     c.out = ssdei_value(run, index);
-    if (!ssdei_on_tangents(run)) c.bias = ssdei_weights(run, node->parameter + 1);
+    if (!ssdei_on_tangents(run) && !node->no_bias) c.bias = ssdei_weights(run, node->parameter + 1);
     if (node->input[1] >= 0) {
         c.residual = ssdei_value(run, node->input[1]);
         c.residual_image = run->net->nodes[node->input[1]].count;
@@ -3106,7 +3511,7 @@ static void ssdei_conv_backward_weights(ssde_run *run, int index) {
     c.scale = (float)node->scale;
     memset(bias, 0, run->steps[index].sums * sizeof *bias);
     ssdei_convolve_gradient(&c, ssdei_gradient(run, index), weights, bias);
-    if (!ssdei_on_tangents(run))
+    if (!ssdei_on_tangents(run) && !node->no_bias)
         ssdei_add_rows(bias, 1, node->shape[2], node->shape[2], ssdei_weight_gradient(run, node->parameter + 1));
 }
 
@@ -3127,32 +3532,35 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) 
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
     if (!in) return -1;
-    if ((unsigned)activation > SSDE_LOG)
+    if ((unsigned)activation > SSDE_GELU)
         return ssdei_net_fail(net, "activate: activation is %d, wanted an ssde_activation", (int)activation);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_activate, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
     if (node) node->activation = (int)activation;
     return ssdei_last(net, node);
 }
 
-/* y = f(x) */
+/* Whether one kernel has the function and its derivatives. */
+static int ssdei_is_curve(int activation) { return activation == SSDE_MISH || activation == SSDE_GELU; }
+
+/* Of what kernels do not have. y = f(x) */
 static float ssdei_activation_value(int activation, float x) {
     if (activation == SSDE_LOG) return ssdei_math_logf(x);
-    if (activation == SSDE_RELU) return x > 0.0f ? x : x <= 0.0f ? 0.0f : x;
-    if (activation == SSDE_ELU) return x > 0.0f ? x : ssdei_math_expm1f(x);
     return x > 20.0f ? x : ssdei_math_log1pf(ssdei_math_expf(x)); /* softplus */
 }
 static float ssdei_activation_slope(int activation, float x) {
     if (activation == SSDE_LOG) return 1.0f / x;
-    if (activation == SSDE_RELU) return x > 0.0f ? 1.0f : 0.0f;
-    if (activation == SSDE_ELU) return x > 0.0f ? 1.0f : ssdei_math_expf(x);
     return 1.0f / (1.0f + ssdei_math_expf(-x));
 }
 static float ssdei_activation_curve(int activation, float x) {
     float s = 1.0f / (1.0f + ssdei_math_expf(-x));
     if (activation == SSDE_LOG) return -1.0f / (x * x);
-    if (activation == SSDE_RELU) return 0.0f;
+    if (activation == SSDE_RELU || activation == SSDE_LEAKY_RELU) return 0.0f;
     if (activation == SSDE_ELU) return x > 0.0f ? 0.0f : ssdei_math_expf(x);
     return s * (1.0f - s);
+}
+/* Whether kernels have it, less the identity and SiLU. */
+static int ssdei_activation_rectifies(int activation) {
+    return activation >= SSDE_RELU && activation <= SSDE_LEAKY_RELU;
 }
 static void ssdei_activate_plan(ssde_run *run, int index) {
     run->steps[index].reads[0] = SSDEI_READ;
@@ -3167,6 +3575,10 @@ static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, 
     (void)task;
     if (node->activation == SSDE_SILU)
         run->nn->silu(x, count, y);
+    else if (ssdei_is_curve(node->activation))
+        run->nn->curve(node->activation, 0, x, NULL, NULL, count, 0, y);
+    else if (ssdei_activation_rectifies(node->activation))
+        run->nn->rectify(node->activation, x, count, y);
     else if (node->activation == SSDE_IDENTITY && y != x)
         memcpy(y, x, count * sizeof *y);
     else if (node->activation != SSDE_IDENTITY)
@@ -3182,11 +3594,26 @@ static void ssdei_activation_slopes(const ssde_run *run, int activation, const f
     size_t i;
     if (activation == SSDE_SILU)
         run->nn->silu_backward(x, dy, count, accumulate, dx);
+    else if (ssdei_is_curve(activation))
+        run->nn->curve(activation, 1, x, dy, NULL, count, accumulate, dx);
+    else if (ssdei_activation_rectifies(activation))
+        run->nn->rectify_backward(activation, x, dy, count, accumulate, dx);
     else if (activation == SSDE_IDENTITY)
         run->nn->multiply_add(dy, 1.0f, count, accumulate, dx);
     else
         for (i = 0; i < count; i++)
             dx[i] = (accumulate ? dx[i] : 0.0f) + dy[i] * ssdei_activation_slope(activation, x[i]);
+}
+/* dx += dy f''(x) v */
+static void ssdei_activation_curves(const ssde_run *run, int activation, const float *x, const float *v,
+                                    const float *dy, size_t count, float *dx) {
+    size_t i;
+    if (activation == SSDE_SILU)
+        run->nn->silu_second(x, v, dy, count, 1, dx);
+    else if (ssdei_is_curve(activation))
+        run->nn->curve(activation, 2, x, v, dy, count, 1, dx);
+    else if (activation != SSDE_IDENTITY)
+        for (i = 0; i < count; i++) dx[i] += dy[i] * ssdei_activation_curve(activation, x[i]) * v[i];
 }
 static void ssdei_activate_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
@@ -3215,15 +3642,11 @@ static void ssdei_activate_tangent(ssde_run *run, int index) {
 static void ssdei_activate_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
     ssdei_dual d = ssdei_dual_rows(run, index, 0, begin);
-    size_t count = (end - begin) * node->count, i;
+    size_t count = (end - begin) * node->count;
     (void)task;
     ssdei_activation_slopes(run, node->activation, d.x, d.dy, count, run->accumulate[0], d.dx);
     ssdei_activation_slopes(run, node->activation, d.x, d.dy_rate, count, run->accumulate[0], d.dx_rate);
-    if (node->activation == SSDE_SILU)
-        run->nn->silu_second(d.x, d.x_rate, d.dy_rate, count, 1, d.dx);
-    else if (node->activation != SSDE_IDENTITY)
-        for (i = 0; i < count; i++)
-            d.dx[i] += d.dy_rate[i] * ssdei_activation_curve(node->activation, d.x[i]) * d.x_rate[i];
+    ssdei_activation_curves(run, node->activation, d.x, d.x_rate, d.dy_rate, count, d.dx);
 }
 static void ssdei_activate_tangent_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_activate_tangent_backward_rows);
@@ -3231,8 +3654,10 @@ static void ssdei_activate_tangent_backward(ssde_run *run, int index) {
 
 /* ---- operations: group norm ---- */
 
-ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name) {
+ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, double eps, ssde_activation activation,
+                          const char *name) {
     const ssdei_node *in = ssdei_look(net, x);
+    const int fused = activation == SSDE_IDENTITY || activation == SSDE_SILU;
     ssdei_node *node;
     size_t channels;
     int first;
@@ -3241,23 +3666,22 @@ ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activa
     if (!groups || channels % groups)
         return ssdei_net_fail(net, "group_norm: groups is %.0f, wanted a divisor of %.0f channels", (double)groups,
                               (double)channels);
-    if (activation != SSDE_IDENTITY && activation != SSDE_SILU)
-        return ssdei_net_fail(net, "group_norm: activation is %d, wanted SSDE_IDENTITY or SSDE_SILU", (int)activation);
+    if (!(eps >= 1e-12 && eps <= 1.0)) return ssdei_net_fail(net, "group_norm: eps is %.9g, wanted 1e-12 to 1", eps);
     first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ONE, 0.0);
     ssdei_net_add_parameter(net, name, "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO, 0.0);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_group_norm, x, -1, -1, in->shape[0], in->shape[1], channels);
     if (!node) return -1;
     node->parameter = first;
     node->groups = groups;
-    node->activation = (int)activation;
-    return ssdei_last(net, node);
+    node->eps = eps;
+    node->activation = fused ? (int)activation : SSDE_IDENTITY;
+    return fused ? ssdei_last(net, node) : ssde_activate(net, ssdei_last(net, node), activation);
 }
 
 /* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). One pass over x
    finds the moments, one applies u = a[c] (x - mean) + b[c]. Saved per sample, each [groups]: the mean as a float, what
    that leaves of it, 1 / sqrt(var + eps); far from zero a float alone would err by much of the spread. Then, of a
    tangent x', its mean over the group and that of x' xhat. */
-#define SSDEI_NORM_EPS 1e-6
 static void ssdei_group_norm_again(ssde_run *run, int index);
 
 /* Workspace of a task: five rows of coefficients, two of doubles (mode tangent: six), an image of slopes, words of
@@ -3337,7 +3761,7 @@ static void ssdei_norm_save(const ssdei_node *node, size_t pixels, const double 
         variance /= (double)size;
         saved[group] = (float)centre;
         saved[node->groups + group] = (float)(centre - (double)saved[group]);
-        saved[2 * node->groups + group] = (float)(1.0 / sqrt(variance + SSDEI_NORM_EPS));
+        saved[2 * node->groups + group] = (float)(1.0 / sqrt(variance + node->eps));
     }
 }
 
@@ -3603,29 +4027,37 @@ static void ssdei_group_norm_tangent_backward(ssde_run *run, int index) {
 
 /* ---- operations: attention ---- */
 
-ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v) {
+ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v, size_t heads) {
     const ssdei_node *a = ssdei_look(net, q), *b = ssdei_look(net, k), *c = ssdei_look(net, v);
+    ssdei_node *node;
     if (!a || !b || !c) return -1;
-    if (memcmp(a->shape, b->shape, sizeof a->shape) || memcmp(a->shape, c->shape, sizeof a->shape))
-        return ssdei_net_fail(net, "attention: q, k and v differ in shape");
-    return ssdei_last(
-        net, ssdei_net_add_node(net, SSDEI_OPERATION_attention, q, k, v, a->shape[0], a->shape[1], a->shape[2]));
+    if (memcmp(b->shape, c->shape, sizeof b->shape)) return ssdei_net_fail(net, "attention: k and v differ in shape");
+    if (a->shape[2] != b->shape[2])
+        return ssdei_net_fail(net, "attention: q has %.0f channels, k and v have %.0f", (double)a->shape[2],
+                              (double)b->shape[2]);
+    if (!heads || a->shape[2] % heads)
+        return ssdei_net_fail(net, "attention: heads is %.0f, wanted a divisor of the %.0f channels", (double)heads,
+                              (double)a->shape[2]);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_attention, q, k, v, a->shape[0], a->shape[1], a->shape[2]);
+    if (node) node->groups = heads;
+    return ssdei_last(net, node);
 }
 
-/* Attention per sample over its P pixels of C channels: S = softmax(q k^T / sqrt(C)), y = S v. Blocks of B query pixels
-   take S [B, P] at a time, never [P, P]. */
+/* Attention per sample and head, of D channels, from Q query pixels to P pixels: S = softmax(q k^T / sqrt(D)), y = S v.
+   Blocks of B query pixels take S [B, P] at a time, never [Q, P]. */
 enum { SSDEI_ATTENTION_TILES = 4 };
 
 typedef struct ssdei_attention {
-    size_t pixels, channels, block, blocks; /* P, C, B, P / B rounded up */
-    size_t stride;                          /* of a row of S; not P, often a power of two, which caches cannot hold */
-    float scale;                            /* 1 / sqrt(C) */
-    float *weights;                         /* S [B, P] */
-    float *keys, *values;                   /* packed: k^T [C, P]; forward v [P, C], backward v^T [C, P] */
+    size_t query_pixels, pixels, block, blocks; /* Q, P, B, Q / B rounded up */
+    size_t heads, width, channels;              /* width: D; channels: of all heads, from pixel to pixel */
+    size_t stride;        /* of a row of S; not P, often a power of two, which caches cannot hold */
+    float scale;          /* 1 / sqrt(D) */
+    float *weights;       /* S [B, P] */
+    float *keys, *values; /* packed: k^T [D, P]; forward v [P, D], backward v^T [D, P] */
     /* backward only */
     float *slopes;      /* dS, dA [B, P] */
-    float *keys_down;   /* packed k [P, C] */
-    float *queries;     /* packed q or dy [B, C] */
+    float *keys_down;   /* packed k [P, D] */
+    float *queries;     /* packed q or dy [B, D] */
     const float **rows; /* [B] */
     /* and of tangents */
     float *rates, *mixed; /* S', dA [B, P] */
@@ -3640,14 +4072,17 @@ static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, fl
     ssdei_attention a;
     memset(&a, 0, sizeof a);
     a.channels = node->shape[2];
-    a.pixels = node->count / a.channels;
+    a.heads = node->groups;
+    a.width = a.channels / a.heads;
+    a.query_pixels = node->count / a.channels;
+    a.pixels = run->net->nodes[node->input[1]].count / a.channels;
     a.block = SSDEI_ATTENTION_TILES * run->kernels->tile_rows;
-    a.blocks = (a.pixels - 1) / a.block + 1;
+    a.blocks = (a.query_pixels - 1) / a.block + 1;
     a.stride = ssdei_round_floats(a.pixels);
-    a.scale = (float)(1.0 / sqrt((double)a.channels));
+    a.scale = (float)(1.0 / sqrt((double)a.width));
     weights = ssdei_multiply(a.block, a.stride);
-    across = ssdei_packed_size(run->kernels, a.channels, a.pixels);
-    down = ssdei_packed_size(run->kernels, a.pixels, a.channels);
+    across = ssdei_packed_size(run->kernels, a.width, a.pixels);
+    down = ssdei_packed_size(run->kernels, a.pixels, a.width);
     a.weights = ssdei_take(workspace, &a.floats, weights);
     a.keys = ssdei_take(workspace, &a.floats, across);
     a.values = ssdei_take(workspace, &a.floats, run->steps[index].needs ? ssdei_max(across, down) : down);
@@ -3661,7 +4096,7 @@ static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, fl
     if (!run->steps[index].needs) return a;
     a.slopes = ssdei_take(workspace, &a.floats, weights);
     a.keys_down = ssdei_take(workspace, &a.floats, down);
-    a.queries = ssdei_take(workspace, &a.floats, ssdei_packed_size(run->kernels, a.block, a.channels));
+    a.queries = ssdei_take(workspace, &a.floats, ssdei_packed_size(run->kernels, a.block, a.width));
     a.rows = ssdei_take_pointers(workspace, &a.floats, a.block);
     return a;
 }
@@ -3672,45 +4107,68 @@ static void ssdei_attention_plan(ssde_run *run, int index) {
     step->workspace = ssdei_attention_layout(run, index, NULL).floats;
 }
 
+/* Where, in the values of one of its nodes, head unit % heads of row unit / heads begins. */
+static size_t ssdei_attention_at(const ssde_run *run, const ssdei_attention *space, int index, size_t unit) {
+    return unit / space->heads * run->net->nodes[index].count + unit % space->heads * space->width;
+}
+
+/* c[rows, P] (+)= a b of packed b [D, P], and c[rows, D] (+)= a b of packed b [P, D] */
+static void ssdei_attention_across(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
+                                   size_t rows, int accumulate, float *c) {
+    ssdei_product(run->kernels, a, space->channels, b, rows, space->width, space->pixels, c, space->stride, accumulate);
+}
+static void ssdei_attention_down(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
+                                 size_t rows, int accumulate, float *c) {
+    ssdei_product(run->kernels, a, space->stride, b, rows, space->pixels, space->width, c, space->channels, accumulate);
+}
+
+/* b [P, D] of a head as it is, or [D, P], packed. */
+static void ssdei_attention_pack(const ssde_run *run, const ssdei_attention *space, const float *b, int across,
+                                 float *packed) {
+    if (across)
+        ssdei_pack(run->kernels, b, 1, space->channels, space->width, space->pixels, packed);
+    else
+        ssdei_pack(run->kernels, b, space->channels, 1, space->pixels, space->width, packed);
+}
+
 /* S of `rows` query pixels */
 static void ssdei_attention_weights(const ssde_run *run, const ssdei_attention *space, const float *q, size_t rows) {
     size_t i;
-    ssdei_product(run->kernels, q, space->channels, space->keys, rows, space->channels, space->pixels, space->weights,
-                  space->stride, 0);
+    ssdei_attention_across(run, space, q, space->keys, rows, 0, space->weights);
     for (i = 0; i < rows; i++) run->nn->softmax(space->weights + i * space->stride, space->scale, space->pixels);
 }
 
+/* Blocks in the order of rows, then heads. */
 static void ssdei_attention_forward_blocks(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
+    const int *input = run->net->nodes[index].input;
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t pixels = space.pixels, channels = space.channels, unit;
-    for (unit = begin; unit < end; unit++) {
-        size_t first = unit % space.blocks * space.block, sample = unit / space.blocks * node->count;
-        size_t rows = pixels - first < space.block ? pixels - first : space.block, at = sample + first * channels;
-        if (unit == begin || !first) {
-            ssdei_pack(run->kernels, ssdei_value(run, node->input[1]) + sample, 1, channels, channels, pixels,
-                       space.keys);
-            ssdei_pack(run->kernels, ssdei_value(run, node->input[2]) + sample, channels, 1, pixels, channels,
-                       space.values);
+    size_t block;
+    for (block = begin; block < end; block++) {
+        size_t unit = block / space.blocks, first = block % space.blocks * space.block;
+        size_t rows = ssdei_least(space.query_pixels - first, space.block);
+        size_t at = ssdei_attention_at(run, &space, index, unit) + first * space.channels;
+        if (block == begin || !first) {
+            size_t from = ssdei_attention_at(run, &space, input[1], unit);
+            ssdei_attention_pack(run, &space, ssdei_value(run, input[1]) + from, 1, space.keys);
+            ssdei_attention_pack(run, &space, ssdei_value(run, input[2]) + from, 0, space.values);
         }
-        ssdei_attention_weights(run, &space, ssdei_value(run, node->input[0]) + at, rows);
-        ssdei_product(run->kernels, space.weights, space.stride, space.values, rows, pixels, channels,
-                      ssdei_value(run, index) + at, channels, 0);
+        ssdei_attention_weights(run, &space, ssdei_value(run, input[0]) + at, rows);
+        ssdei_attention_down(run, &space, space.weights, space.values, rows, 0, ssdei_value(run, index) + at);
     }
 }
 static void ssdei_attention_forward(ssde_run *run, int index) {
-    ssdei_share(run, index, run->rows * ssdei_attention_layout(run, index, NULL).blocks,
-                ssdei_attention_forward_blocks);
+    ssdei_attention space = ssdei_attention_layout(run, index, NULL);
+    ssdei_share(run, index, run->rows * space.heads * space.blocks, ssdei_attention_forward_blocks);
 }
 
-/* c[P, C] += a^T b over a block, a[rows, P] and b[rows, C]: the products whose sum runs over query pixels. */
+/* c[P, D] += a^T b over a block, a[rows, P] and b[rows, D]: the products whose sum runs over query pixels. */
 static void ssdei_attention_outer(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
                                   size_t rows, float *c) {
     const ssdei_kernels *kernels = run->kernels;
     size_t channels = space->channels, width = kernels->tile_columns, column, i;
     ssdei_outer work;
     memset(&work, 0, sizeof work);
-    ssdei_pack(kernels, b, channels, 1, rows, channels, space->queries);
+    ssdei_pack(kernels, b, channels, 1, rows, space->width, space->queries);
     for (i = 0; i < rows; i++) space->rows[i] = a + i * space->stride;
     work.count = rows;
     work.a = space->rows;
@@ -3721,117 +4179,131 @@ static void ssdei_attention_outer(const ssde_run *run, const ssdei_attention *sp
     work.accumulate = 1;
     work.next_a = 2 * kernels->tile_rows - 1;
     work.next_b = rows * width;
-    for (column = 0; column < channels; column += width) {
+    for (column = 0; column < space->width; column += width) {
         work.b = space->queries + column * rows;
         work.c = c + column;
-        work.columns = channels - column < width ? channels - column : width;
+        work.columns = ssdei_least(space->width - column, width);
         kernels->outer(&work);
     }
 }
 
-/* dv += S^T dy; dS = dy v^T; softmax: dA = S (dS - sum_j dS S) / sqrt(C); dq += dA k; dk += dA^T q; of the query pixels
-   at `first` of the sample at `sample`. */
-static void ssdei_attention_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t sample,
-                                           size_t first) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t pixels = space->pixels, channels = space->channels, at = sample + first * channels, i;
-    size_t rows = pixels - first < space->block ? pixels - first : space->block;
-    const float *q = ssdei_value(run, node->input[0]) + at, *dy = ssdei_gradient(run, index) + at;
+/* A head's part of a gradient [pixels, C] of one row becomes 0. */
+static void ssdei_attention_clear(const ssdei_attention *space, size_t pixels, float *gradient) {
+    for (; pixels; pixels--, gradient += space->channels) memset(gradient, 0, space->width * sizeof *gradient);
+}
+
+/* dv += S^T dy; dS = dy v^T; softmax: dA = S (dS - sum_j dS S) / sqrt(D); dq += dA k; dk += dA^T q; of the query pixels
+   from `first` on of the unit whose q is at `at`, k and v at `from`. */
+static void ssdei_attention_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t at,
+                                           size_t from, size_t first) {
+    const int *input = run->net->nodes[index].input;
+    size_t rows = ssdei_least(space->query_pixels - first, space->block), i;
+    const float *q, *dy;
+    at += first * space->channels;
+    q = ssdei_value(run, input[0]) + at;
+    dy = ssdei_gradient(run, index) + at;
     ssdei_attention_weights(run, space, q, rows);
-    if (ssdei_wants(run, node->input[2]))
-        ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, node->input[2]) + sample);
-    if (!ssdei_wants(run, node->input[0]) && !ssdei_wants(run, node->input[1])) return;
-    ssdei_product(run->kernels, dy, channels, space->values, rows, channels, pixels, space->slopes, space->stride, 0);
+    if (ssdei_wants(run, input[2]))
+        ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, input[2]) + from);
+    if (!ssdei_wants(run, input[0]) && !ssdei_wants(run, input[1])) return;
+    ssdei_attention_across(run, space, dy, space->values, rows, 0, space->slopes);
     for (i = 0; i < rows; i++)
-        run->nn->softmax_backward(space->weights + i * space->stride, space->scale, pixels,
+        run->nn->softmax_backward(space->weights + i * space->stride, space->scale, space->pixels,
                                   space->slopes + i * space->stride);
-    if (ssdei_wants(run, node->input[0]))
-        ssdei_product(run->kernels, space->slopes, space->stride, space->keys_down, rows, pixels, channels,
-                      ssdei_gradient(run, node->input[0]) + at, channels, 1);
-    if (ssdei_wants(run, node->input[1]))
-        ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_gradient(run, node->input[1]) + sample);
+    if (ssdei_wants(run, input[0]))
+        ssdei_attention_down(run, space, space->slopes, space->keys_down, rows, 1, ssdei_gradient(run, input[0]) + at);
+    if (ssdei_wants(run, input[1]))
+        ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_gradient(run, input[1]) + from);
 }
 
 /* Gradients are zeros before the first block adds to them, where the node is not one that others wrote to. */
-static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
+static void ssdei_attention_backward_units(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const int *input = run->net->nodes[index].input;
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t pixels = space.pixels, channels = space.channels, row, first;
+    size_t first;
     int i;
-    for (row = begin; row < end; row++) {
-        size_t sample = row * node->count;
-        const float *k = ssdei_value(run, node->input[1]) + sample, *v = ssdei_value(run, node->input[2]) + sample;
+    for (; begin < end; begin++) {
+        size_t at = ssdei_attention_at(run, &space, index, begin);
+        size_t from = ssdei_attention_at(run, &space, input[1], begin);
+        const float *k = ssdei_value(run, input[1]) + from, *v = ssdei_value(run, input[2]) + from;
         for (i = 0; i < 3; i++)
-            if (ssdei_wants(run, node->input[i]) && !run->accumulate[i])
-                memset(ssdei_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
-        ssdei_pack(run->kernels, k, 1, channels, channels, pixels, space.keys);
-        ssdei_pack(run->kernels, k, channels, 1, pixels, channels, space.keys_down);
-        ssdei_pack(run->kernels, v, 1, channels, channels, pixels, space.values);
-        for (first = 0; first < pixels; first += space.block)
-            ssdei_attention_backward_block(run, index, &space, sample, first);
+            if (ssdei_wants(run, input[i]) && !run->accumulate[i])
+                ssdei_attention_clear(&space, i ? space.pixels : space.query_pixels,
+                                      ssdei_gradient(run, input[i]) + (i ? from : at));
+        ssdei_attention_pack(run, &space, k, 1, space.keys);
+        ssdei_attention_pack(run, &space, k, 0, space.keys_down);
+        ssdei_attention_pack(run, &space, v, 1, space.values);
+        for (first = 0; first < space.query_pixels; first += space.block)
+            ssdei_attention_backward_block(run, index, &space, at, from, first);
     }
 }
+
+/* Over rows and heads */
+static void ssdei_attention_over_units(ssde_run *run, int index, ssdei_share_function function) {
+    ssdei_share(run, index, run->rows * run->net->nodes[index].groups, function);
+}
 static void ssdei_attention_backward(ssde_run *run, int index) {
-    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_attention_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_attention_over_units(run, index, ssdei_attention_backward_units);
+}
+
+/* As ssdei_dual_rows, of a unit. */
+static ssdei_dual ssdei_attention_dual(const ssde_run *run, int index, const ssdei_attention *space, int which,
+                                       size_t unit) {
+    ssdei_dual d = ssdei_dual_rows(run, index, which, unit / space->heads);
+    size_t at = unit % space->heads * space->width;
+    d.x += at, d.x_rate += at, d.y_rate += at;
+    if (d.dx) d.dx += at;
+    if (d.dx_rate) d.dx_rate += at;
+    if (d.dy) d.dy += at, d.dy_rate += at;
+    return d;
 }
 
 /* S and q' k^T + q k'^T of `rows` query pixels */
 static void ssdei_attention_rates(const ssde_run *run, const ssdei_attention *space, const float *q,
                                   const float *tangent, size_t rows) {
     ssdei_attention_weights(run, space, q, rows);
-    ssdei_product(run->kernels, tangent, space->channels, space->keys, rows, space->channels, space->pixels,
-                  space->rates, space->stride, 0);
-    ssdei_product(run->kernels, q, space->channels, space->tangent_keys, rows, space->channels, space->pixels,
-                  space->rates, space->stride, 1);
+    ssdei_attention_across(run, space, tangent, space->keys, rows, 0, space->rates);
+    ssdei_attention_across(run, space, q, space->tangent_keys, rows, 1, space->rates);
 }
 
 /* Keys and values, of the tangents too, for either way. */
-static void ssdei_attention_pack_tangents(ssde_run *run, int index, size_t row, int backward,
+static void ssdei_attention_pack_tangents(ssde_run *run, int index, size_t unit, int backward,
                                           const ssdei_attention *space) {
-    const ssdei_kernels *kernels = run->kernels;
-    ssdei_dual key = ssdei_dual_rows(run, index, 1, row), value = ssdei_dual_rows(run, index, 2, row);
-    size_t pixels = space->pixels, channels = space->channels;
+    ssdei_dual key = ssdei_attention_dual(run, index, space, 1, unit);
+    ssdei_dual value = ssdei_attention_dual(run, index, space, 2, unit);
     int i;
     for (i = 0; i < 2; i++) {
         const float *k = i ? key.x_rate : key.x, *v = i ? value.x_rate : value.x;
-        float *to = i ? space->tangent_values : space->values;
-        ssdei_pack(kernels, k, 1, channels, channels, pixels, i ? space->tangent_keys : space->keys);
-        if (!backward) {
-            ssdei_pack(kernels, v, channels, 1, pixels, channels, to);
-            continue;
-        }
-        ssdei_pack(kernels, k, channels, 1, pixels, channels, i ? space->tangent_keys_down : space->keys_down);
-        ssdei_pack(kernels, v, 1, channels, channels, pixels, to);
+        ssdei_attention_pack(run, space, k, 1, i ? space->tangent_keys : space->keys);
+        if (backward) ssdei_attention_pack(run, space, k, 0, i ? space->tangent_keys_down : space->keys_down);
+        ssdei_attention_pack(run, space, v, backward, i ? space->tangent_values : space->values);
     }
 }
 
-/* y' = S' v + S v', S' = S (A' - sum_j S A') with A' = (q' k^T + q k'^T) / sqrt(C) */
-static void ssdei_attention_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_kernels *kernels = run->kernels;
+/* y' = S' v + S v', S' = S (A' - sum_j S A') with A' = (q' k^T + q k'^T) / sqrt(D) */
+static void ssdei_attention_tangent_units(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t pixels = space.pixels, channels = space.channels, first, i;
+    size_t first, i;
     for (; begin < end; begin++) {
-        ssdei_dual q = ssdei_dual_rows(run, index, 0, begin);
+        ssdei_dual q = ssdei_attention_dual(run, index, &space, 0, begin);
         ssdei_attention_pack_tangents(run, index, begin, 0, &space);
-        for (first = 0; first < pixels; first += space.block) {
-            size_t rows = ssdei_least(pixels - first, space.block), at = first * channels;
+        for (first = 0; first < space.query_pixels; first += space.block) {
+            size_t rows = ssdei_least(space.query_pixels - first, space.block), at = first * space.channels;
             ssdei_attention_rates(run, &space, q.x + at, q.x_rate + at, rows);
             for (i = 0; i < rows; i++)
-                run->nn->softmax_backward(space.weights + i * space.stride, space.scale, pixels,
+                run->nn->softmax_backward(space.weights + i * space.stride, space.scale, space.pixels,
                                           space.rates + i * space.stride);
-            ssdei_product(kernels, space.rates, space.stride, space.values, rows, pixels, channels, q.y_rate + at,
-                          channels, 0);
-            ssdei_product(kernels, space.weights, space.stride, space.tangent_values, rows, pixels, channels,
-                          q.y_rate + at, channels, 1);
+            ssdei_attention_down(run, &space, space.rates, space.values, rows, 0, q.y_rate + at);
+            ssdei_attention_down(run, &space, space.weights, space.tangent_values, rows, 1, q.y_rate + at);
         }
     }
 }
 static void ssdei_attention_tangent(ssde_run *run, int index) {
-    ssdei_over_rows(run, index, ssdei_attention_tangent_rows);
+    ssdei_attention_over_units(run, index, ssdei_attention_tangent_units);
 }
 
 /* Of one query pixel: from s = S, r = q' k^T + q k'^T, h = dS' = dy' v^T and g = dy v^T + dy' v'^T, with A' less its
-   mean D = (r - sum_j s r) / sqrt(C): r becomes S' = s D, g what softmax's derivative takes to dA, but for a constant:
+   mean D = (r - sum_j s r) / sqrt(D): r becomes S' = s D, g what softmax's derivative takes to dA, but for a constant:
    g + D (h - sum_j s h); and h, by the same derivative, dA'. */
 static void ssdei_attention_mix(const ssdei_attention *space, const float *s, const float *h, float *r, float *g) {
     double mean = 0.0, slope = 0.0;
@@ -3848,25 +4320,25 @@ static void ssdei_attention_mix(const ssdei_attention *space, const float *s, co
 }
 
 /* dv += S^T dy + S'^T dy', dv' += S^T dy'; dq += dA k + dA' k', dq' += dA' k; dk += dA^T q + dA'^T q', dk' += dA'^T q;
-   of the query pixels at `first` of row `row`. */
-static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t row,
+   of the query pixels from `first` on of a unit. */
+static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t unit,
                                                    size_t first) {
-    const ssdei_kernels *kernels = run->kernels;
-    ssdei_dual q = ssdei_dual_rows(run, index, 0, row), k = ssdei_dual_rows(run, index, 1, row);
-    ssdei_dual v = ssdei_dual_rows(run, index, 2, row);
-    size_t pixels = space->pixels, channels = space->channels, stride = space->stride, at = first * channels;
-    size_t rows = ssdei_least(pixels - first, space->block), i;
+    ssdei_dual q = ssdei_attention_dual(run, index, space, 0, unit);
+    ssdei_dual k = ssdei_attention_dual(run, index, space, 1, unit);
+    ssdei_dual v = ssdei_attention_dual(run, index, space, 2, unit);
+    size_t stride = space->stride, at = first * space->channels;
+    size_t rows = ssdei_least(space->query_pixels - first, space->block), i;
     const float *x = q.x + at, *x_rate = q.x_rate + at, *dy = q.dy + at, *dy_rate = q.dy_rate + at;
     ssdei_attention_rates(run, space, x, x_rate, rows);
-    ssdei_product(kernels, dy_rate, channels, space->values, rows, channels, pixels, space->slopes, stride, 0);
-    ssdei_product(kernels, dy, channels, space->values, rows, channels, pixels, space->mixed, stride, 0);
-    ssdei_product(kernels, dy_rate, channels, space->tangent_values, rows, channels, pixels, space->mixed, stride, 1);
+    ssdei_attention_across(run, space, dy_rate, space->values, rows, 0, space->slopes);
+    ssdei_attention_across(run, space, dy, space->values, rows, 0, space->mixed);
+    ssdei_attention_across(run, space, dy_rate, space->tangent_values, rows, 1, space->mixed);
     for (i = 0; i < rows; i++) {
         const float *s = space->weights + i * stride;
         float *h = space->slopes + i * stride, *g = space->mixed + i * stride;
         ssdei_attention_mix(space, s, h, space->rates + i * stride, g);
-        run->nn->softmax_backward(s, space->scale, pixels, h);
-        run->nn->softmax_backward(s, space->scale, pixels, g);
+        run->nn->softmax_backward(s, space->scale, space->pixels, h);
+        run->nn->softmax_backward(s, space->scale, space->pixels, g);
     }
     if (v.dx) {
         ssdei_attention_outer(run, space, space->weights, dy, rows, v.dx);
@@ -3874,13 +4346,10 @@ static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, con
     }
     if (v.dx_rate) ssdei_attention_outer(run, space, space->weights, dy_rate, rows, v.dx_rate);
     if (q.dx) {
-        ssdei_product(kernels, space->mixed, stride, space->keys_down, rows, pixels, channels, q.dx + at, channels, 1);
-        ssdei_product(kernels, space->slopes, stride, space->tangent_keys_down, rows, pixels, channels, q.dx + at,
-                      channels, 1);
+        ssdei_attention_down(run, space, space->mixed, space->keys_down, rows, 1, q.dx + at);
+        ssdei_attention_down(run, space, space->slopes, space->tangent_keys_down, rows, 1, q.dx + at);
     }
-    if (q.dx_rate)
-        ssdei_product(kernels, space->slopes, stride, space->keys_down, rows, pixels, channels, q.dx_rate + at,
-                      channels, 1);
+    if (q.dx_rate) ssdei_attention_down(run, space, space->slopes, space->keys_down, rows, 1, q.dx_rate + at);
     if (k.dx) {
         ssdei_attention_outer(run, space, space->mixed, x, rows, k.dx);
         ssdei_attention_outer(run, space, space->slopes, x_rate, rows, k.dx);
@@ -3888,23 +4357,24 @@ static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, con
     if (k.dx_rate) ssdei_attention_outer(run, space, space->slopes, x, rows, k.dx_rate);
 }
 
-static void ssdei_attention_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+static void ssdei_attention_tangent_backward_units(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t bytes = run->net->nodes[index].count * sizeof(float), first;
+    size_t first;
     int i;
     for (; begin < end; begin++) {
         for (i = 0; i < 3; i++) {
-            ssdei_dual d = ssdei_dual_rows(run, index, i, begin);
-            if (d.dx && !run->accumulate[i]) memset(d.dx, 0, bytes);
-            if (d.dx_rate && !run->accumulate[i]) memset(d.dx_rate, 0, bytes);
+            ssdei_dual d = ssdei_attention_dual(run, index, &space, i, begin);
+            size_t pixels = i ? space.pixels : space.query_pixels;
+            if (d.dx && !run->accumulate[i]) ssdei_attention_clear(&space, pixels, d.dx);
+            if (d.dx_rate && !run->accumulate[i]) ssdei_attention_clear(&space, pixels, d.dx_rate);
         }
         ssdei_attention_pack_tangents(run, index, begin, 1, &space);
-        for (first = 0; first < space.pixels; first += space.block)
+        for (first = 0; first < space.query_pixels; first += space.block)
             ssdei_attention_tangent_backward_block(run, index, &space, begin, first);
     }
 }
 static void ssdei_attention_tangent_backward(ssde_run *run, int index) {
-    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_attention_tangent_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_attention_over_units(run, index, ssdei_attention_tangent_backward_units);
 }
 
 /* ---- operations: add ---- */
@@ -4228,58 +4698,81 @@ static void ssdei_resample_backward(ssde_run *run, int index) {
 
 /* ---- operations: positional embedding ---- */
 
-ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim) {
-    const ssdei_node *in = ssdei_look(net, label);
-    if (!in) return -1;
-    if (in->count != 1 || dim < 4)
-        return ssdei_net_fail(net, "positional_embedding: %.0f labels, dim is %.0f, wanted 1 label, 4 or more",
-                              (double)in->count, (double)dim);
-    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim));
+/* Whether a node may be embedded: the label, or the class's number. Where a table or a null class do not say otherwise,
+   that is then any number that a float has. */
+static int ssdei_embeds(ssde_net *net, ssde_node number, const char *operation) {
+    const ssdei_node *in = ssdei_look(net, number);
+    if (!in) return 0;
+    if (in->count != 1) {
+        ssdei_net_fail(net, "%s: %.0f labels, wanted 1 label", operation, (double)in->count);
+        return 0;
+    }
+    if (number == net->class_number && !net->classes) {
+        net->classes = (size_t)1 << 24;
+        net->no_null_class = 1;
+    }
+    return 1;
 }
 
-/* [sin | cos] of `half` angles, in their place and behind it */
-static void ssdei_sines_of_angles(const ssde_run *run, float *y, size_t half) {
-    float most = 0.0f;
+ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim, double shift, int cosine_first) {
+    ssdei_node *node;
+    if (!ssdei_embeds(net, label, "positional_embedding")) return -1;
+    if (dim < 2 || !(shift > -1e6 && (double)(dim / 2) - shift >= 0.5))
+        return ssdei_net_fail(net, "positional_embedding: dim is %.0f, shift %.9g, wanted 2 or more, below dim / 2",
+                              (double)dim, shift);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim);
+    if (!node) return -1;
+    node->shift = shift;
+    node->cosine_first = cosine_first != 0;
+    return ssdei_last(net, node);
+}
+
+/* [sin | cos], or [cos | sin], of `half` angles, in their place and behind it */
+static void ssdei_sines_of_angles(const ssde_run *run, float *y, size_t half, int cosine_first) {
+    float *sine = cosine_first ? y + half : y, *cosine = cosine_first ? y : y + half, most = 0.0f;
     size_t i;
     for (i = 0; i < half; i++) most = fabsf(y[i]) > most ? fabsf(y[i]) : most;
     if (most <= SSDEI_MOST_ANGLE) {
-        run->nn->sines(y, half, y, y + half);
+        run->nn->sines(y, half, sine, cosine);
         return;
     }
     for (i = 0; i < half; i++) {
-        y[half + i] = ssdei_math_cosf(y[i]);
-        y[i] = ssdei_math_sinf(y[i]);
+        float angle = y[i];
+        sine[i] = ssdei_math_sinf(angle);
+        cosine[i] = ssdei_math_cosf(angle);
     }
 }
 
-/* [sin | cos] of label * exp(-i ln(10000) / (half - 1)), in the reference's float arithmetic; layers.py:564. Labels
-   have no derivative. */
+/* Of label * exp(-i ln(10000) / (half - shift)), in the reference's float arithmetic; layers.py:564. Labels have no
+   derivative. */
 static void ssdei_positional_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t half = node->count / 2, row, i;
-    float slope = (float)(-ssdei_math_log(10000.0) / (double)(half - 1));
+    float slope = (float)(-ssdei_math_log(10000.0) / ((double)half - node->shift));
     for (row = 0; row < run->rows; row++) {
         float label = ssdei_value(run, node->input[0])[row], *y = ssdei_value(run, index) + row * node->count;
         for (i = 0; i < half; i++) y[i] = label * ssdei_math_expf((float)i * slope);
-        ssdei_sines_of_angles(run, y, half);
+        ssdei_sines_of_angles(run, y, half, node->cosine_first);
         if (node->count % 2) y[node->count - 1] = 0.0f;
     }
 }
 
 /* ---- operations: Fourier embedding ---- */
 
-ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name) {
-    const ssdei_node *in = ssdei_look(net, label);
+/* With the frequencies given. */
+static ssde_node ssdei_fourier_node(ssde_net *net, ssde_node label, size_t dim, int parameter) {
     ssdei_node *node;
-    int first;
-    if (!in) return -1;
-    if (in->count != 1 || !dim)
-        return ssdei_net_fail(net, "fourier_embedding: %.0f labels, dim is %.0f, wanted 1 label, 1 or more",
-                              (double)in->count, (double)dim);
-    first = ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale);
+    if (!ssdei_embeds(net, label, "fourier_embedding")) return -1;
     node = ssdei_net_add_node(net, SSDEI_OPERATION_fourier, label, -1, -1, 1, 1, 2 * dim);
-    if (node) node->parameter = first;
+    if (node) node->parameter = parameter;
     return ssdei_last(net, node);
+}
+
+ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name) {
+    if (!net || !dim) return net ? ssdei_net_fail(net, "fourier_embedding: dim is 0, wanted 1 or more") : -1;
+    return ssdei_fourier_node(
+        net, label, dim,
+        ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale));
 }
 
 /* [sin | cos] of log(label) W 2 pi, in that order in float; layerspp.py:32 */
@@ -4291,7 +4784,7 @@ static void ssdei_fourier_forward(ssde_run *run, int index) {
         float label = ssdei_math_logf(ssdei_value(run, node->input[0])[row]),
               *y = ssdei_value(run, index) + row * node->count;
         for (i = 0; i < half; i++) y[i] = label * frequencies[i] * 2.0f * (float)SSDEI_PI;
-        ssdei_sines_of_angles(run, y, half);
+        ssdei_sines_of_angles(run, y, half, 0);
     }
 }
 
@@ -4504,31 +4997,128 @@ static void ssdei_mean_pixels_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_mean_pixels_backward_rows);
 }
 
-/* ---- operations: class embedding ---- */
+/* ---- operations: tokens ---- */
 
-ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name) {
-    const ssdei_node *in = ssdei_look(net, class_number);
+ssde_node ssde_tokens(ssde_net *net, ssde_node x, const char *name) {
+    const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
-    int first;
+    size_t channels, pixels;
+    int table;
     if (!in) return -1;
-    if (class_number != net->class_number)
-        return ssdei_net_fail(net, "class_embedding: class_number is node %d, wanted ssde_input_class's", class_number);
-    if (!classes || classes > 1 << 24 || !dim)
-        return ssdei_net_fail(net, "class_embedding: classes is %.0f, dim %.0f, wanted 1 to 2^24, 1 or more",
-                              (double)classes, (double)dim);
-    if (net->classes && net->classes != classes)
-        return ssdei_net_fail(net, "class_embedding: classes is %.0f, another one's %.0f", (double)classes,
-                              (double)net->classes);
-    first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, classes + 1, dim, 0,
-                                    SSDEI_INITIALISE_FAN_AVERAGE, 1.0);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, class_number, -1, -1, 1, 1, dim);
-    if (!node) return -1;
-    net->classes = classes;
-    node->parameter = first;
+    channels = in->shape[2];
+    pixels = in->count / channels;
+    table = ssdei_net_add_parameter(
+        net, name, "positional_embedding", SSDEI_LAYOUT_LINEAR, pixels + 1, channels, 0, SSDEI_INITIALISE_FAN_AVERAGE,
+        0.5 * (double)(pixels + 1 + channels) / (double)channels); /* variance 1 / channels */
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_tokens, x, -1, -1, 1, pixels + 1, channels);
+    if (node) node->parameter = table;
     return ssdei_last(net, node);
 }
 
-/* y = the table's row of the sample's class */
+/* y_0 = mean of x over the pixels, y_{1 + p} = x_p, plus the table */
+static void ssdei_tokens_plan(ssde_run *run, int index) {
+    run->steps[index].workspace = 2 * run->net->nodes[index].shape[2];
+}
+
+static void ssdei_tokens_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->shape[1] - 1, row, c;
+    double *sums = (double *)(void *)ssdei_workspace(run, task);
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * pixels * channels;
+        float *y = ssdei_value(run, index) + row * node->count;
+        memset(sums, 0, channels * sizeof *sums);
+        run->nn->channel_sums(x, pixels, channels, sums);
+        for (c = 0; c < channels; c++) y[c] = (float)(sums[c] / (double)pixels);
+        memcpy(y + channels, x, pixels * channels * sizeof *y);
+        if (!ssdei_on_tangents(run))
+            run->nn->multiply_add(ssdei_weights(run, node->parameter), 1.0f, node->count, 1, y);
+    }
+}
+static void ssdei_tokens_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_tokens_forward_rows); }
+
+/* dx_p += dy_{1 + p} + dy_0 / pixels; the table's is the sum of the rows' dy */
+static void ssdei_tokens_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->shape[1] - 1, row, p;
+    (void)task;
+    for (row = begin; row < end; row++) {
+        const float *dy = ssdei_gradient(run, index) + row * node->count;
+        float *dx = ssdei_gradient(run, node->input[0]) + row * pixels * channels;
+        run->nn->multiply_add(dy + channels, 1.0f, pixels * channels, run->accumulate[0], dx);
+        for (p = 0; p < pixels; p++) run->nn->multiply_add(dy, 1.0f / (float)pixels, channels, 1, dx + p * channels);
+    }
+}
+static void ssdei_tokens_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *table = ssdei_weight_gradient(run, node->parameter);
+    size_t row;
+    for (row = 0; row < run->rows && table && !ssdei_on_tangents(run); row++)
+        run->nn->multiply_add(ssdei_gradient(run, index) + row * node->count, 1.0f, node->count, 1, table);
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_tokens_backward_rows);
+}
+
+/* The first of the tokens. */
+static ssde_node ssdei_first_token(ssde_net *net, ssde_node tokens) {
+    static const double one[1] = {1.0};
+    const ssdei_node *in = ssdei_look(net, tokens);
+    return in ? ssdei_resample(net, tokens, 1, (int)in->shape[1], 0, 0, one, 1) : -1;
+}
+
+/* ---- operations: tables, of classes and labels ---- */
+
+/* Notes how many classes or labels there are, and whether a null class; otherwise the network has failed. */
+static int ssdei_table_rows(ssde_net *net, const char *operation, ssde_node number, size_t rows, size_t dim,
+                            int null_class) {
+    if (!rows || rows > 1 << 24 || !dim) {
+        ssdei_net_fail(net, "%s: classes is %.0f, dim %.0f, wanted 1 to 2^24, 1 or more", operation, (double)rows,
+                       (double)dim);
+        return 0;
+    }
+    if (number == net->label) {
+        if (!net->label_rows || rows < net->label_rows) net->label_rows = rows;
+        return 1;
+    }
+    if (net->classes && (net->classes != rows || net->no_null_class == null_class)) {
+        ssdei_net_fail(net, "%s: classes is %.0f, another one's %.0f%s", operation, (double)rows, (double)net->classes,
+                       net->no_null_class == null_class ? ", or the one knows a null class" : "");
+        return 0;
+    }
+    net->classes = rows;
+    net->no_null_class = !null_class;
+    return 1;
+}
+
+static int ssdei_table_parameter(ssde_net *net, size_t rows, size_t dim, const char *name) {
+    return ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, rows, dim, 0, SSDEI_INITIALISE_FAN_AVERAGE,
+                                   1.0);
+}
+
+/* Of a table that is there. */
+static ssde_node ssdei_table_node(ssde_net *net, ssde_node number, size_t dim, int parameter) {
+    ssdei_node *node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, number, -1, -1, 1, 1, dim);
+    if (node) node->parameter = parameter;
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name) {
+    if (!ssdei_look(net, class_number)) return -1;
+    if (class_number != net->class_number)
+        return ssdei_net_fail(net, "class_embedding: class_number is node %d, wanted ssde_input_class's", class_number);
+    if (!ssdei_table_rows(net, "class_embedding", class_number, classes, dim, 1)) return -1;
+    return ssdei_table_node(net, class_number, dim, ssdei_table_parameter(net, classes + 1, dim, name));
+}
+
+ssde_node ssde_table_embedding(ssde_net *net, ssde_node number, size_t rows, size_t dim, const char *name) {
+    if (!ssdei_look(net, number)) return -1;
+    if (number != net->class_number && number != net->label)
+        return ssdei_net_fail(net, "table_embedding: number is node %d, wanted ssde_input_class's or the label's",
+                              number);
+    if (!ssdei_table_rows(net, "table_embedding", number, rows, dim, 0)) return -1;
+    return ssdei_table_node(net, number, dim, ssdei_table_parameter(net, rows, dim, name));
+}
+
+/* y = the table's row of the sample's class or label */
 static void ssdei_class_embedding_plan(ssde_run *run, int index) { run->steps[index].reads[0] = SSDEI_READ; }
 
 static size_t ssdei_class_row(const ssde_run *run, const ssdei_node *node, size_t row) {
@@ -4548,6 +5138,755 @@ static void ssdei_class_embedding_backward(ssde_run *run, int index) {
     for (row = 0; row < run->rows && table; row++)
         run->nn->multiply_add(ssdei_gradient(run, index) + row * node->count, 1.0f, node->count, 1,
                               table + ssdei_class_row(run, node, row));
+}
+
+/* ---- operations: instance norm ---- */
+
+/* A norm with the parameters given. An activation that kernels do not have comes behind it. */
+static ssde_node ssdei_instance_norm_node(ssde_net *net, ssde_node x, ssde_node label, ssde_instance_norm_kind kind,
+                                          double eps, ssde_activation activation, int parameters) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    int fused = (unsigned)activation <= SSDE_LEAKY_RELU;
+    if (!in) return -1;
+    if (!(eps > 0.0 && eps <= DBL_MAX))
+        return ssdei_net_fail(net, "instance_norm: eps is %.9g, wanted a finite number above 0", eps);
+    if (kind == SSDE_INSTANCE_NORM_PLUS && in->shape[2] < 2)
+        return ssdei_net_fail(net,
+                              "instance_norm: x has 1 channel, wanted 2 or more: InstanceNorm++ divides by the "
+                              "channels less 1");
+    if (kind == SSDE_VARIANCE_NORM && in->count == in->shape[2])
+        return ssdei_net_fail(net,
+                              "instance_norm: x has 1 pixel, wanted 2 or more: VarianceNorm divides by the pixels "
+                              "less 1");
+    node =
+        ssdei_net_add_node(net, SSDEI_OPERATION_instance_norm, x, label, -1, in->shape[0], in->shape[1], in->shape[2]);
+    if (!node) return -1;
+    node->parameter = parameters;
+    node->kind = (int)kind;
+    node->eps = eps;
+    node->activation = fused ? (int)activation : SSDE_IDENTITY;
+    return fused ? ssdei_last(net, node) : ssde_activate(net, ssdei_last(net, node), activation);
+}
+
+ssde_node ssde_instance_norm(ssde_net *net, ssde_node x, ssde_instance_norm_kind kind, double eps,
+                             ssde_activation activation, const char *name) {
+    static const char *const names[3] = {"alpha", "gamma", "beta"};
+    const ssdei_node *in = ssdei_look(net, x);
+    int first = -1, i, count = kind == SSDE_INSTANCE_NORM_PLUS ? 3 : kind == SSDE_VARIANCE_NORM ? 1 : 0;
+    if (!in) return -1;
+    if ((unsigned)kind > SSDE_VARIANCE_NORM)
+        return ssdei_net_fail(net, "instance_norm: kind is %d, wanted an ssde_instance_norm_kind", (int)kind);
+    for (i = 0; i < count; i++) {
+        int parameter = ssdei_net_add_parameter(net, name, names[i], SSDEI_LAYOUT_PLAIN, 0, in->shape[2], 0,
+                                                i < 2 ? SSDEI_INITIALISE_NEAR_ONE : SSDEI_INITIALISE_ZERO, 0.02);
+        if (i == 0) first = parameter;
+    }
+    return ssdei_instance_norm_node(net, x, -1, kind, eps, activation, first);
+}
+
+ssde_node ssde_conditional_instance_norm(ssde_net *net, ssde_node x, ssde_node label, size_t classes, double eps,
+                                         ssde_activation activation, const char *name) {
+    const ssdei_node *in = ssdei_look(net, x);
+    char table[96];
+    if (!in || !ssdei_look(net, label)) return -1;
+    if (label != net->label)
+        return ssdei_net_fail(net, "conditional_instance_norm: label is node %d, wanted ssde_input_label's", label);
+    if (!classes || classes > 1 << 24)
+        return ssdei_net_fail(net, "conditional_instance_norm: classes is %.0f, wanted 1 to 2^24", (double)classes);
+    if (!net->label_rows || classes < net->label_rows) net->label_rows = classes;
+    snprintf(table, sizeof table, "%s.embed", name ? name : "");
+    return ssdei_instance_norm_node(
+        net, x, label, SSDE_INSTANCE_NORM_PLUS, eps, activation,
+        ssdei_net_add_parameter(net, name ? table : NULL, "weight", SSDEI_LAYOUT_NIN, classes,
+                                ssdei_multiply(3, in->shape[2]), 0, SSDEI_INITIALISE_NEAR_ONE, 0.02));
+}
+
+/* One channel of a sample, whose mean over the pixels is m and biased variance v; u = a (x - m) + b, y = f(u):
+       instance norm    a = r, b = 0, r = 1 / sqrt(v + eps)
+       InstanceNorm++   a = gamma r, b = gamma alpha plus + beta, plus = q (m - mean of m), q = 1 / sqrt(s + eps) with s
+                        the unbiased variance of m over the channels
+       VarianceNorm     a = alpha r, b = a m, r = 1 / sqrt(v' + eps) with the unbiased variance v'
+   Their rates are along a tangent x', u' = a x' + a' (x - m) + c; 0 where there is none. Then what is derived by each.
+   VarianceNorm's alpha goes by the name of gamma. */
+typedef struct ssdei_instance {
+    double mean, mean_rate, variance_rate, rstd, rstd_rate, plus, plus_rate, gamma, alpha, beta;
+    double by_a, by_a_rate, by_b, by_c;
+    double by_mean, by_mean_rate, by_variance, by_variance_rate, by_plus, by_plus_rate;
+} ssdei_instance;
+
+/* Workspace of a task. Saved of a row: means and variances, [2, channels] doubles, and their rates behind them. */
+typedef struct ssdei_instance_space {
+    ssdei_instance *channels;
+    float *mean, *a, *b, *slope, *shift; /* [channels] */
+    double *sums;                        /* [6, channels] */
+    float *du;                           /* [pixels, channels] */
+    float *u, *rate;                     /* mode tangent: [SSDEI_NORM_PIXELS, channels] */
+    size_t floats;
+} ssdei_instance_space;
+
+static ssdei_instance_space ssdei_instance_layout(const ssde_run *run, int index, float *workspace) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2];
+    ssdei_instance_space space;
+    memset(&space, 0, sizeof space);
+    space.channels = (ssdei_instance *)(void *)ssdei_take(workspace, &space.floats,
+                                                          channels * sizeof(ssdei_instance) / sizeof(float));
+    space.mean = ssdei_take(workspace, &space.floats, channels);
+    space.a = ssdei_take(workspace, &space.floats, channels);
+    space.b = ssdei_take(workspace, &space.floats, channels);
+    space.slope = ssdei_take(workspace, &space.floats, channels);
+    space.shift = ssdei_take(workspace, &space.floats, channels);
+    space.sums = (double *)(void *)ssdei_take(workspace, &space.floats, 6 * channels * sizeof(double) / sizeof(float));
+    if (run->steps[index].moves) {
+        space.u = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
+        space.rate = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
+    } else if (run->steps[index].needs)
+        space.du = ssdei_take(workspace, &space.floats, node->count);
+    return space;
+}
+
+static void ssdei_instance_norm_again(ssde_run *run, int index);
+
+static void ssdei_instance_norm_plan(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_step *step = &run->steps[index];
+    step->reads[0] = step->reads[1] = SSDEI_READ;
+    step->in_place = run->mode != SSDE_RUN_TANGENT;
+    step->workspace = ssdei_instance_layout(run, index, NULL).floats;
+    step->saved_floats = (step->moves ? 4 : 2) * node->shape[2] * sizeof(double) / sizeof(float);
+    if (!step->needs) return; /* what is saved, too, is gone before the backward pass */
+    step->again = ssdei_instance_norm_again;
+    step->sums = ssdei_multiply(run->max_rows, 3 * node->shape[2]);
+}
+
+static double *ssdei_instance_saved(const ssde_run *run, int index, size_t row) {
+    return (double *)(void *)(run->arena + run->steps[index].saved + row * run->steps[index].saved_floats);
+}
+
+/* The row of the table that a sample's label names. */
+static size_t ssdei_instance_row(const ssde_run *run, const ssdei_node *node, size_t row) {
+    return (size_t)ssdei_primal(run, node->input[1])[row] * 3 * node->shape[2];
+}
+
+static void ssdei_instance_parameters(const ssde_run *run, const ssdei_node *node, size_t row,
+                                      ssdei_instance *channels) {
+    size_t count = node->shape[2], c;
+    const float *alpha = NULL, *gamma = NULL, *beta = NULL;
+    if (node->input[1] >= 0) {
+        gamma = ssdei_weights(run, node->parameter) + ssdei_instance_row(run, node, row);
+        alpha = gamma + count;
+        beta = alpha + count;
+    } else if (node->kind == SSDE_VARIANCE_NORM)
+        gamma = ssdei_weights(run, node->parameter);
+    else if (node->kind == SSDE_INSTANCE_NORM_PLUS) {
+        alpha = ssdei_weights(run, node->parameter);
+        gamma = ssdei_weights(run, node->parameter + 1);
+        beta = ssdei_weights(run, node->parameter + 2);
+    }
+    for (c = 0; c < count; c++) {
+        channels[c].gamma = gamma ? (double)gamma[c] : 1.0;
+        channels[c].alpha = alpha ? (double)alpha[c] : 0.0;
+        channels[c].beta = beta ? (double)beta[c] : 0.0;
+    }
+}
+
+/* Of the channels' means: their mean, q and s, and the rates of these. */
+typedef struct ssdei_instance_means {
+    double mean, mean_rate, q, q_rate, s_rate, less; /* less: 1 / (channels - 1) */
+} ssdei_instance_means;
+
+static ssdei_instance_means ssdei_instance_of_means(const ssdei_node *node, const ssdei_instance *channels) {
+    ssdei_instance_means of;
+    double s = 0.0, count = (double)node->shape[2];
+    size_t c;
+    memset(&of, 0, sizeof of);
+    of.less = 1.0 / (count - 1.0);
+    for (c = 0; c < node->shape[2]; c++) {
+        of.mean += channels[c].mean / count;
+        of.mean_rate += channels[c].mean_rate / count;
+    }
+    for (c = 0; c < node->shape[2]; c++) {
+        double away = channels[c].mean - of.mean;
+        s += away * away * of.less;
+        of.s_rate += 2.0 * away * channels[c].mean_rate * of.less;
+    }
+    of.q = 1.0 / sqrt(s + node->eps);
+    of.q_rate = -0.5 * of.q * of.q * of.q * of.s_rate;
+    return of;
+}
+
+/* v' / v of VarianceNorm, 1 of the others */
+static double ssdei_instance_unbias(const ssdei_node *node) {
+    double pixels = (double)(node->count / node->shape[2]);
+    return node->kind == SSDE_VARIANCE_NORM ? pixels / (pixels - 1.0) : 1.0;
+}
+
+/* A row's channels from what is saved. */
+static void ssdei_instance_read(const ssde_run *run, int index, size_t row, int rates, ssdei_instance *channels) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const double *saved = ssdei_instance_saved(run, index, row);
+    size_t count = node->shape[2], c;
+    double unbias = ssdei_instance_unbias(node);
+    memset(channels, 0, count * sizeof *channels);
+    ssdei_instance_parameters(run, node, row, channels);
+    for (c = 0; c < count; c++) {
+        ssdei_instance *channel = &channels[c];
+        double rstd = 1.0 / sqrt(unbias * saved[count + c] + node->eps);
+        channel->mean = saved[c];
+        channel->rstd = rstd;
+        if (rates) {
+            channel->mean_rate = saved[2 * count + c];
+            channel->variance_rate = unbias * saved[3 * count + c];
+            channel->rstd_rate = -0.5 * rstd * rstd * rstd * channel->variance_rate;
+        }
+    }
+    if (node->kind == SSDE_INSTANCE_NORM_PLUS) {
+        ssdei_instance_means of = ssdei_instance_of_means(node, channels);
+        for (c = 0; c < count; c++) {
+            double away = channels[c].mean - of.mean;
+            channels[c].plus = of.q * away;
+            channels[c].plus_rate = of.q_rate * away + of.q * (channels[c].mean_rate - of.mean_rate);
+        }
+    }
+}
+
+/* u = a (x - mean) + b with the mean as a float */
+static void ssdei_instance_coefficients(const ssdei_node *node, const ssdei_instance_space *space) {
+    size_t c;
+    for (c = 0; c < node->shape[2]; c++) {
+        const ssdei_instance *channel = &space->channels[c];
+        double a = channel->gamma * channel->rstd;
+        double b = node->kind == SSDE_VARIANCE_NORM ? a * channel->mean
+                                                    : channel->gamma * channel->alpha * channel->plus + channel->beta;
+        space->mean[c] = (float)channel->mean;
+        space->a[c] = (float)a;
+        space->b[c] = (float)(b - a * (channel->mean - (double)space->mean[c]));
+    }
+}
+
+/* a' (x - mean) + c likewise */
+static void ssdei_instance_rates(const ssdei_node *node, const ssdei_instance_space *space) {
+    size_t c;
+    for (c = 0; c < node->shape[2]; c++) {
+        const ssdei_instance *channel = &space->channels[c];
+        double a = channel->gamma * channel->rstd, a_rate = channel->gamma * channel->rstd_rate;
+        double shift = node->kind == SSDE_VARIANCE_NORM
+                           ? a_rate * channel->mean
+                           : channel->gamma * channel->alpha * channel->plus_rate - a * channel->mean_rate;
+        space->slope[c] = (float)a_rate;
+        space->shift[c] = (float)(shift - a_rate * (channel->mean - (double)space->mean[c]));
+    }
+}
+
+/* y of a row from what is saved */
+static void ssdei_instance_apply(const ssde_run *run, int index, size_t row, const ssdei_instance_space *space,
+                                 float *y) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2];
+    ssdei_instance_read(run, index, row, 0, space->channels);
+    ssdei_instance_coefficients(node, space);
+    run->nn->norm(ssdei_value(run, node->input[0]) + row * node->count, space->mean, space->a, space->b,
+                  node->count / channels, channels, node->activation, y);
+}
+
+static void ssdei_instance_norm_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, row, c;
+    ssdei_instance_space space = ssdei_instance_layout(run, index, ssdei_workspace(run, task));
+    for (row = begin; row < end; row++) {
+        double *saved = ssdei_instance_saved(run, index, row);
+        run->nn->channel_moments(ssdei_value(run, node->input[0]) + row * node->count, pixels, channels, saved,
+                                 saved + channels);
+        for (c = channels; c < 2 * channels; c++) saved[c] /= (double)pixels;
+        ssdei_instance_apply(run, index, row, &space, ssdei_value(run, index) + row * node->count);
+    }
+}
+static void ssdei_instance_norm_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_instance_norm_forward_rows);
+}
+
+static void ssdei_instance_norm_again_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    ssdei_instance_space space = ssdei_instance_layout(run, index, ssdei_workspace(run, task));
+    for (; begin < end; begin++)
+        ssdei_instance_apply(run, index, begin, &space,
+                             run->arena + run->steps[index].value_again + begin * run->net->nodes[index].count);
+}
+static void ssdei_instance_norm_again(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_instance_norm_again_rows);
+}
+
+/* From the derivatives by plus and its rate to those by the means, which go over all channels. */
+static void ssdei_instance_plus_backward(const ssdei_node *node, ssdei_instance *channels) {
+    ssdei_instance_means of = ssdei_instance_of_means(node, channels);
+    double by_q = 0.0, by_q_rate = 0.0, by_s, by_s_rate, all = 0.0, all_rate = 0.0, count = (double)node->shape[2];
+    size_t c;
+    for (c = 0; c < node->shape[2]; c++) {
+        double away = channels[c].mean - of.mean, away_rate = channels[c].mean_rate - of.mean_rate;
+        by_q_rate += channels[c].by_plus_rate * away;
+        by_q += channels[c].by_plus * away + channels[c].by_plus_rate * away_rate;
+    }
+    by_q -= 1.5 * of.q * of.q * of.s_rate * by_q_rate;
+    by_s = -0.5 * of.q * of.q * of.q * by_q;
+    by_s_rate = -0.5 * of.q * of.q * of.q * by_q_rate;
+    for (c = 0; c < node->shape[2]; c++) {
+        double away = channels[c].mean - of.mean, away_rate = channels[c].mean_rate - of.mean_rate;
+        double by = of.q * channels[c].by_plus + of.q_rate * channels[c].by_plus_rate +
+                    2.0 * of.less * (away * by_s + away_rate * by_s_rate);
+        double by_rate = of.q * channels[c].by_plus_rate + 2.0 * of.less * away * by_s_rate;
+        channels[c].by_mean += by;
+        channels[c].by_mean_rate += by_rate;
+        all += by / count;
+        all_rate += by_rate / count;
+    }
+    for (c = 0; c < node->shape[2]; c++) {
+        channels[c].by_mean -= all;
+        channels[c].by_mean_rate -= all_rate;
+    }
+}
+
+/* From the derivatives by a, a', b and c to those by the moments and the parameters: sums [3, channels] of gamma, alpha
+   and beta. */
+static void ssdei_instance_backward(const ssdei_node *node, ssdei_instance *channels, double *sums) {
+    double unbias = ssdei_instance_unbias(node);
+    size_t count = node->shape[2], c;
+    for (c = 0; c < count; c++) {
+        ssdei_instance *of = &channels[c];
+        double cube = -0.5 * unbias * of->rstd * of->rstd * of->rstd, by_rstd;
+        double plus = of->by_b * of->plus + of->by_c * of->plus_rate;
+        if (node->kind == SSDE_VARIANCE_NORM) {
+            of->by_a += of->mean * of->by_b;
+            of->by_a_rate += of->mean * of->by_c;
+        } else {
+            of->by_a -= of->mean_rate * of->by_c;
+            of->by_mean = -of->gamma * (of->rstd * of->by_b + of->rstd_rate * of->by_c);
+            of->by_mean_rate = -of->gamma * of->rstd * of->by_c;
+            of->by_plus = of->gamma * of->alpha * of->by_b;
+            of->by_plus_rate = of->gamma * of->alpha * of->by_c;
+        }
+        sums[c] = of->by_a * of->rstd + of->by_a_rate * of->rstd_rate + of->alpha * plus;
+        sums[count + c] = of->gamma * plus;
+        sums[2 * count + c] = of->by_b;
+        by_rstd = of->gamma * (of->by_a - 1.5 * of->rstd * of->rstd * of->variance_rate * of->by_a_rate);
+        of->by_variance = cube * by_rstd;
+        of->by_variance_rate = cube * of->gamma * of->by_a_rate;
+    }
+    if (node->kind == SSDE_INSTANCE_NORM_PLUS) ssdei_instance_plus_backward(node, channels);
+}
+
+/* dx = a du + slope (x - mean) + shift, and dx' = a du' + ..., for the derivatives by the moments. */
+static void ssdei_instance_slopes(const ssdei_node *node, const ssdei_instance_space *space, int of_rates) {
+    double pixels = (double)(node->count / node->shape[2]);
+    size_t c;
+    for (c = 0; c < node->shape[2]; c++) {
+        const ssdei_instance *of = &space->channels[c];
+        double slope = 2.0 * (of_rates ? of->by_variance_rate : of->by_variance) / pixels;
+        double shift = of_rates ? of->by_mean_rate : of->by_mean - 2.0 * of->by_variance_rate * of->mean_rate;
+        space->slope[c] = (float)slope;
+        space->shift[c] = (float)(shift / pixels - slope * (of->mean - (double)space->mean[c]));
+    }
+}
+
+static void ssdei_instance_norm_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, row, c;
+    ssdei_instance_space space = ssdei_instance_layout(run, index, ssdei_workspace(run, task));
+    double *sum = space.sums, *product = sum + channels;
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+        ssdei_instance_read(run, index, row, 0, space.channels);
+        ssdei_instance_coefficients(node, &space);
+        memset(sum, 0, 2 * channels * sizeof *sum);
+        run->nn->norm_sums(x, ssdei_gradient(run, index) + row * node->count, space.mean, space.a, space.b, pixels,
+                           channels, node->activation, space.du, sum, product);
+        for (c = 0; c < channels; c++) {
+            space.channels[c].by_b = sum[c];
+            space.channels[c].by_a = product[c] - (space.channels[c].mean - (double)space.mean[c]) * sum[c];
+        }
+        ssdei_instance_backward(node, space.channels, ssdei_sums(run) + row * 3 * channels);
+        if (!ssdei_wants(run, node->input[0])) continue;
+        ssdei_instance_slopes(node, &space, 0);
+        run->nn->norm_backward(x, space.du, space.mean, space.a, space.slope, space.shift, pixels, channels,
+                               run->accumulate[0], ssdei_gradient(run, node->input[0]) + row * node->count);
+    }
+}
+
+static void ssdei_instance_add_parameters(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], row, i;
+    const double *sums = ssdei_sums(run);
+    float *to = node->parameter < 0 ? NULL : ssdei_weight_gradient(run, node->parameter);
+    if (!to) return;
+    if (node->input[1] >= 0) {
+        for (row = 0; row < run->rows; row++)
+            for (i = 0; i < 3 * channels; i++)
+                to[ssdei_instance_row(run, node, row) + i] += (float)sums[row * 3 * channels + i];
+        return;
+    }
+    if (node->kind == SSDE_INSTANCE_NORM_PLUS) {
+        ssdei_add_rows(sums + channels, run->rows, 3 * channels, channels, to);
+        ssdei_add_rows(sums + 2 * channels, run->rows, 3 * channels, channels,
+                       ssdei_weight_gradient(run, node->parameter + 2));
+        to = ssdei_weight_gradient(run, node->parameter + 1);
+    }
+    ssdei_add_rows(sums, run->rows, 3 * channels, channels, to);
+}
+
+static void ssdei_instance_norm_backward(ssde_run *run, int index) {
+    ssdei_claim_inputs(run, index);
+    ssdei_over_rows(run, index, ssdei_instance_norm_backward_rows);
+    ssdei_instance_add_parameters(run, index);
+}
+
+/* m' = mean of x', v' = 2 mean of (x - m) x', u' = a x' + a' (x - m) + c, y' = f'(u) u' */
+static void ssdei_instance_norm_tangent_row(ssde_run *run, int index, size_t row, const ssdei_instance_space *space) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, c, first, count;
+    ssdei_dual d = ssdei_dual_rows(run, index, 0, row);
+    double *saved = ssdei_instance_saved(run, index, row), *sum = space->sums, *product = sum + channels;
+    for (c = 0; c < channels; c++) space->mean[c] = (float)saved[c];
+    memset(sum, 0, 2 * channels * sizeof *sum);
+    run->nn->norm_sums(d.x, d.x_rate, space->mean, space->a, space->b, pixels, channels, SSDE_IDENTITY, d.y_rate, sum,
+                       product);
+    for (c = 0; c < channels; c++) {
+        saved[2 * channels + c] = sum[c] / (double)pixels;
+        saved[3 * channels + c] = 2.0 * (product[c] - (saved[c] - (double)space->mean[c]) * sum[c]) / (double)pixels;
+    }
+    ssdei_instance_read(run, index, row, 1, space->channels);
+    ssdei_instance_coefficients(node, space);
+    ssdei_instance_rates(node, space);
+    run->nn->norm_backward(d.x, d.x_rate, space->mean, space->a, space->slope, space->shift, pixels, channels, 0,
+                           d.y_rate);
+    for (first = 0; first < pixels && node->activation != SSDE_IDENTITY; first += count) {
+        size_t at = first * channels;
+        count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
+        run->nn->norm(d.x + at, space->mean, space->a, space->b, count, channels, SSDE_IDENTITY, space->u);
+        ssdei_activation_slopes(run, node->activation, space->u, d.y_rate + at, count * channels, 0, d.y_rate + at);
+    }
+}
+static void ssdei_instance_norm_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    ssdei_instance_space space = ssdei_instance_layout(run, index, ssdei_workspace(run, task));
+    for (; begin < end; begin++) ssdei_instance_norm_tangent_row(run, index, begin, &space);
+}
+static void ssdei_instance_norm_tangent(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_instance_norm_tangent_rows);
+}
+
+/* du = dy f'(u) + dy' f''(u) u' and du' = dy' f'(u) take the places of dy and dy'; then what a, a', b and c get. */
+static void ssdei_instance_tangent_sums(const ssde_run *run, const ssdei_node *node, ssdei_dual d,
+                                        const ssdei_instance_space *space) {
+    size_t channels = node->shape[2], pixels = node->count / channels, first, count, floats, c;
+    const float *zeros = run->arena + run->zeros;
+    double *sum = space->sums;
+    memset(sum, 0, 6 * channels * sizeof *sum);
+    for (first = 0; first < pixels; first += count) {
+        count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
+        floats = count * channels;
+        if (node->activation != SSDE_IDENTITY) {
+            run->nn->norm(d.x, space->mean, space->a, space->b, count, channels, SSDE_IDENTITY, space->u);
+            run->nn->norm_backward(d.x, d.x_rate, space->mean, space->a, space->slope, space->shift, count, channels, 0,
+                                   space->rate);
+            ssdei_activation_slopes(run, node->activation, space->u, d.dy, floats, 0, d.dy);
+            ssdei_activation_curves(run, node->activation, space->u, space->rate, d.dy_rate, floats, d.dy);
+            ssdei_activation_slopes(run, node->activation, space->u, d.dy_rate, floats, 0, d.dy_rate);
+        }
+        run->nn->norm_sums(d.x, d.dy, space->mean, zeros, zeros, count, channels, SSDE_IDENTITY, d.dy, sum,
+                           sum + channels);
+        run->nn->norm_sums(d.x, d.dy_rate, space->mean, zeros, zeros, count, channels, SSDE_IDENTITY, d.dy_rate,
+                           sum + 2 * channels, sum + 3 * channels);
+        run->nn->norm_sums(d.x_rate, d.dy_rate, zeros, zeros, zeros, count, channels, SSDE_IDENTITY, d.dy_rate,
+                           sum + 4 * channels, sum + 5 * channels);
+        d.x += floats, d.x_rate += floats, d.dy += floats, d.dy_rate += floats;
+    }
+    for (c = 0; c < channels; c++, sum++) {
+        ssdei_instance *of = &space->channels[c];
+        double rest = of->mean - (double)space->mean[c];
+        of->by_b = sum[0];
+        of->by_c = sum[2 * channels];
+        of->by_a = sum[channels] - rest * sum[0] + sum[5 * channels];
+        of->by_a_rate = sum[3 * channels] - rest * sum[2 * channels];
+    }
+}
+
+/* dx = a du + a' du' + 2 dv / pixels (x - m) + 2 dv' / pixels (x' - m') + dm / pixels,
+   dx' = a du' + 2 dv' / pixels (x - m) + dm' / pixels */
+static void ssdei_instance_norm_tangent_backward_row(ssde_run *run, int index, size_t row,
+                                                     const ssdei_instance_space *space) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *zeros = run->arena + run->zeros;
+    ssdei_dual d = ssdei_dual_rows(run, index, 0, row);
+    size_t channels = node->shape[2], pixels = node->count / channels, c;
+    ssdei_instance_read(run, index, row, 1, space->channels);
+    ssdei_instance_coefficients(node, space);
+    ssdei_instance_rates(node, space);
+    ssdei_instance_tangent_sums(run, node, d, space);
+    ssdei_instance_backward(node, space->channels, ssdei_sums(run) + row * 3 * channels);
+    if (!d.dx) return;
+    for (c = 0; c < channels; c++) space->b[c] = (float)(space->channels[c].gamma * space->channels[c].rstd_rate);
+    ssdei_instance_slopes(node, space, 1);
+    run->nn->norm_backward(d.x, d.dy_rate, space->mean, space->a, space->slope, space->shift, pixels, channels,
+                           run->accumulate[0], d.dx_rate);
+    run->nn->norm_backward(d.x_rate, d.dy_rate, zeros, space->b, space->slope, zeros, pixels, channels,
+                           run->accumulate[0], d.dx);
+    ssdei_instance_slopes(node, space, 0);
+    run->nn->norm_backward(d.x, d.dy, space->mean, space->a, space->slope, space->shift, pixels, channels, 1, d.dx);
+}
+static void ssdei_instance_norm_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    ssdei_instance_space space = ssdei_instance_layout(run, index, ssdei_workspace(run, task));
+    for (; begin < end; begin++) ssdei_instance_norm_tangent_backward_row(run, index, begin, &space);
+}
+static void ssdei_instance_norm_tangent_backward(ssde_run *run, int index) {
+    ssdei_claim_inputs(run, index);
+    ssdei_over_rows(run, index, ssdei_instance_norm_tangent_backward_rows);
+    ssdei_instance_add_parameters(run, index);
+}
+
+/* ---- operations: pooling ---- */
+
+ssde_node ssde_pool(ssde_net *net, ssde_node x, ssde_pool_kind kind, int size) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    if (!in) return -1;
+    if ((unsigned)kind > SSDE_POOL_MEAN)
+        return ssdei_net_fail(net, "pool: kind is %d, wanted an ssde_pool_kind", (int)kind);
+    if (size < 1 || size > 1 << 20 || size % 2 == 0)
+        return ssdei_net_fail(net, "pool: size is %d, wanted an odd number, 1 to 2^20", size);
+    node = ssdei_net_add_node(net, kind == SSDE_POOL_MAX ? SSDEI_OPERATION_max_pool : SSDEI_OPERATION_mean_pool, x, -1,
+                              -1, in->shape[0], in->shape[1], in->shape[2]);
+    if (node) node->kernel = size;
+    return ssdei_last(net, node);
+}
+
+/* Of output `at` along an axis of so many pixels, those that lie in the image: *first of them, and how many. Returns
+   how many outputs from there on have the same number, the next from the next. */
+static size_t ssdei_pool_window(const ssdei_node *node, size_t at, size_t size, size_t *first, size_t *taps) {
+    size_t reach = (size_t)node->kernel / 2, end = size - at > reach ? at + reach + 1 : size;
+    *first = at > reach ? at - reach : 0;
+    *taps = end - *first;
+    return at >= reach && size - at > reach ? size - reach - at : 1;
+}
+
+/* Lines of an image, width floats each, and pixels of a line: y (+)= scale sum of the window, down and then across, by
+   way of a line. It is its own transpose. */
+static void ssdei_mean_pool_image(const ssde_run *run, const ssdei_node *node, const float *x, int accumulate,
+                                  float *line, float *y) {
+    size_t channels = node->shape[2], width = node->shape[1] * channels, oy, ox, first, taps, same;
+    float scale = (float)(1.0 / ((double)node->kernel * (double)node->kernel));
+    for (oy = 0; oy < node->shape[0]; oy++, y += width) {
+        ssdei_pool_window(node, oy, node->shape[0], &first, &taps);
+        run->nn->pool_sum(x + first * width, width, taps, scale, width, 0, line);
+        for (ox = 0; ox < node->shape[1]; ox += same) {
+            same = ssdei_pool_window(node, ox, node->shape[1], &first, &taps);
+            run->nn->pool_sum(line + first * channels, channels, taps, 1.0f, same * channels, accumulate,
+                              y + ox * channels);
+        }
+    }
+}
+
+static void ssdei_mean_pool_plan(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    run->steps[index].workspace = node->shape[1] * node->shape[2];
+}
+static void ssdei_mean_pool_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t row;
+    for (row = begin; row < end; row++)
+        ssdei_mean_pool_image(run, node, ssdei_value(run, node->input[0]) + row * node->count, 0,
+                              ssdei_workspace(run, task), ssdei_value(run, index) + row * node->count);
+}
+static void ssdei_mean_pool_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_mean_pool_forward_rows);
+}
+static void ssdei_mean_pool_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t row;
+    for (row = begin; row < end; row++)
+        ssdei_mean_pool_image(run, node, ssdei_gradient(run, index) + row * node->count, run->accumulate[0],
+                              ssdei_workspace(run, task), ssdei_gradient(run, node->input[0]) + row * node->count);
+}
+static void ssdei_mean_pool_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_mean_pool_backward_rows);
+}
+
+/* The largest of a window, of equals the first, line by line: that of each line's largest, so across goes before down.
+   Backward computes the lines' again, [height, width, channels], and passes the gradient on to them first. */
+static void ssdei_max_pool_plan(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_step *step = &run->steps[index];
+    step->reads[0] = SSDEI_READ;
+    step->workspace = (step->needs || step->moves ? 2 * node->count : 0) + node->shape[1] * node->shape[2];
+}
+
+/* y, and y', of lines across; rates NULL: none */
+static void ssdei_max_pool_across(const ssde_run *run, const ssdei_node *node, const float *x, const float *x_rate,
+                                  size_t lines, float *y, float *y_rate) {
+    size_t channels = node->shape[2], width = node->shape[1] * channels, line, ox, first, taps, same;
+    for (line = 0; line < lines; line++)
+        for (ox = 0; ox < node->shape[1]; ox += same) {
+            size_t to = line * width + ox * channels, from;
+            same = ssdei_pool_window(node, ox, node->shape[1], &first, &taps);
+            from = line * width + first * channels;
+            run->nn->pool_max(x + from, x_rate ? x_rate + from : NULL, channels, taps, same * channels, y + to,
+                              x_rate ? y_rate + to : NULL);
+        }
+}
+
+/* Down, then across, by way of a line: the largest is the same. */
+static void ssdei_max_pool_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t width = node->shape[1] * node->shape[2], row, oy, first, taps;
+    float *line = ssdei_workspace(run, task);
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+        float *y = ssdei_value(run, index) + row * node->count;
+        for (oy = 0; oy < node->shape[0]; oy++, y += width) {
+            ssdei_pool_window(node, oy, node->shape[0], &first, &taps);
+            run->nn->pool_max(x + first * width, NULL, width, taps, width, line, NULL);
+            ssdei_max_pool_across(run, node, line, NULL, 1, y, NULL);
+        }
+    }
+}
+static void ssdei_max_pool_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_max_pool_forward_rows);
+}
+
+/* dx (+)= the gradient of an image; space [2, count] */
+static void ssdei_max_pool_route(const ssde_run *run, const ssdei_node *node, const float *x, const float *dy,
+                                 int accumulate, float *space, float *dx) {
+    size_t channels = node->shape[2], width = node->shape[1] * channels, oy, ox, first, taps, same;
+    float *lines = space, *d_lines = space + node->count;
+    ssdei_max_pool_across(run, node, x, NULL, node->shape[0], lines, NULL);
+    memset(d_lines, 0, node->count * sizeof *d_lines);
+    for (oy = 0; oy < node->shape[0]; oy++) {
+        ssdei_pool_window(node, oy, node->shape[0], &first, &taps);
+        run->nn->pool_route(lines + first * width, width, taps, dy + oy * width, width, d_lines + first * width);
+    }
+    if (!accumulate) memset(dx, 0, node->count * sizeof *dx);
+    for (oy = 0; oy < node->shape[0]; oy++, x += width, dx += width, d_lines += width)
+        for (ox = 0; ox < node->shape[1]; ox += same) {
+            same = ssdei_pool_window(node, ox, node->shape[1], &first, &taps);
+            run->nn->pool_route(x + first * channels, channels, taps, d_lines + ox * channels, same * channels,
+                                dx + first * channels);
+        }
+}
+static void ssdei_max_pool_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t row;
+    for (row = begin; row < end; row++)
+        ssdei_max_pool_route(run, node, ssdei_value(run, node->input[0]) + row * node->count,
+                             ssdei_gradient(run, index) + row * node->count, run->accumulate[0],
+                             ssdei_workspace(run, task), ssdei_gradient(run, node->input[0]) + row * node->count);
+}
+static void ssdei_max_pool_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_max_pool_backward_rows);
+}
+
+/* y' is x' where x is the largest. */
+static void ssdei_max_pool_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t width = node->shape[1] * node->shape[2], oy, first, taps;
+    float *lines = ssdei_workspace(run, task), *rates = lines + node->count, *largest = rates + node->count;
+    for (; begin < end; begin++) {
+        ssdei_dual d = ssdei_dual_rows(run, index, 0, begin);
+        ssdei_max_pool_across(run, node, d.x, d.x_rate, node->shape[0], lines, rates);
+        for (oy = 0; oy < node->shape[0]; oy++) {
+            ssdei_pool_window(node, oy, node->shape[0], &first, &taps);
+            run->nn->pool_max(lines + first * width, rates + first * width, width, taps, width, largest,
+                              d.y_rate + oy * width);
+        }
+    }
+}
+static void ssdei_max_pool_tangent(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_max_pool_tangent_rows);
+}
+static void ssdei_max_pool_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    for (; begin < end; begin++) {
+        ssdei_dual d = ssdei_dual_rows(run, index, 0, begin);
+        ssdei_max_pool_route(run, node, d.x, d.dy, run->accumulate[0], ssdei_workspace(run, task), d.dx);
+        if (d.dx_rate)
+            ssdei_max_pool_route(run, node, d.x, d.dy_rate, run->accumulate[0], ssdei_workspace(run, task), d.dx_rate);
+    }
+}
+static void ssdei_max_pool_tangent_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_max_pool_tangent_backward_rows);
+}
+
+/* ---- operations: bilinear resizing ---- */
+
+ssde_node ssde_resize_bilinear(ssde_net *net, ssde_node x, size_t height, size_t width) {
+    const ssdei_node *in = ssdei_look(net, x);
+    if (!in) return -1;
+    if (in->shape[0] == height && in->shape[1] == width) return x;
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_resize, x, -1, -1, height, width, in->shape[2]));
+}
+
+/* Output o of `out` along an axis of `in` pixels lies at o (in - 1) / (out - 1): between a pixel and the next, whose
+   weights these are. */
+typedef struct ssdei_resize_place {
+    size_t first, pixels; /* pixels: 1 where it lies on one */
+    float weight[2];
+} ssdei_resize_place;
+
+static ssdei_resize_place ssdei_resize_at(size_t o, size_t in, size_t out) {
+    ssdei_resize_place at;
+    size_t last = out > 1 ? out - 1 : 1;
+    at.first = o * (in - 1) / last;
+    at.pixels = o * (in - 1) % last ? 2 : 1;
+    at.weight[1] = (float)((double)(o * (in - 1) % last) / (double)last);
+    at.weight[0] = 1.0f - at.weight[1];
+    return at;
+}
+
+/* Lines between lines, of the input's width; then pixels between pixels. */
+static void ssdei_resize_plan(ssde_run *run, int index) {
+    const ssdei_node *in = &run->net->nodes[run->net->nodes[index].input[0]];
+    run->steps[index].workspace = in->shape[1] * in->shape[2];
+}
+
+static void ssdei_resize_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
+    size_t channels = node->shape[2], width = in->shape[1] * channels, row, oy, ox, i;
+    float *line = ssdei_workspace(run, task), *y = ssdei_value(run, index) + begin * node->count;
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * in->count;
+        for (oy = 0; oy < node->shape[0]; oy++) {
+            ssdei_resize_place down = ssdei_resize_at(oy, in->shape[0], node->shape[0]);
+            for (i = 0; i < down.pixels; i++)
+                run->nn->multiply_add(x + (down.first + i) * width, down.weight[i], width, i > 0, line);
+            for (ox = 0; ox < node->shape[1]; ox++, y += channels) {
+                ssdei_resize_place across = ssdei_resize_at(ox, in->shape[1], node->shape[1]);
+                for (i = 0; i < across.pixels; i++)
+                    run->nn->multiply_add(line + (across.first + i) * channels, across.weight[i], channels, i > 0, y);
+            }
+        }
+    }
+}
+static void ssdei_resize_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_resize_forward_rows); }
+
+static void ssdei_resize_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
+    size_t channels = node->shape[2], width = in->shape[1] * channels, row, oy, ox, i;
+    float *line = ssdei_workspace(run, task);
+    const float *dy = ssdei_gradient(run, index) + begin * node->count;
+    for (row = begin; row < end; row++) {
+        float *dx = ssdei_gradient(run, node->input[0]) + row * in->count;
+        if (!run->accumulate[0]) memset(dx, 0, in->count * sizeof *dx);
+        for (oy = 0; oy < node->shape[0]; oy++) {
+            ssdei_resize_place down = ssdei_resize_at(oy, in->shape[0], node->shape[0]);
+            memset(line, 0, width * sizeof *line);
+            for (ox = 0; ox < node->shape[1]; ox++, dy += channels) {
+                ssdei_resize_place across = ssdei_resize_at(ox, in->shape[1], node->shape[1]);
+                for (i = 0; i < across.pixels; i++)
+                    run->nn->multiply_add(dy, across.weight[i], channels, 1, line + (across.first + i) * channels);
+            }
+            for (i = 0; i < down.pixels; i++)
+                run->nn->multiply_add(line, down.weight[i], width, 1, dx + (down.first + i) * width);
+        }
+    }
+}
+static void ssdei_resize_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_resize_backward_rows);
 }
 
 /* ---- operations: their table ---- */
@@ -4745,7 +6084,8 @@ static void ssdei_plan_lifetimes(ssdei_plan *plan) {
     for (i = 0; i < n; i++) {
         const ssdei_node *node = &net->nodes[i];
         ssdei_step *step = &run->steps[i];
-        int value_to = i == net->output ? n : i, gradient_from = i == net->output ? n - 1 : last;
+        /* the output is asked for as long as there is no other */
+        int value_to = i != net->output ? i : repeated ? last : n, gradient_from = i == net->output ? n - 1 : last;
         int again_from, again_to, computed_again = ssdei_plan_again(run, i, &again_from, &again_to);
         size_t floats = ssdei_plan_floats(run, i);
         if (step->idle) continue;
@@ -4759,7 +6099,7 @@ static void ssdei_plan_lifetimes(ssdei_plan *plan) {
                 if (gradient_from > last - 1 - j) gradient_from = last - 1 - j;
             }
         }
-        if (i == net->class_number) value_to = last; /* written once for several passes */
+        if (i == net->class_number || i == net->vector) value_to = last; /* written once for several passes */
         /* inputs are written before the first step */
         ssdei_plan_value(plan, i, node->input[0] < 0 ? 0 : i, value_to);
         if (computed_again) ssdei_plan_add(plan, &step->value_again, floats, again_from, again_to);
@@ -4948,12 +6288,32 @@ ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t r
     if (classes && (!rows || rows > run->max_rows))
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
                          (double)run->max_rows);
-    if (classes) ssdei_try(ssdei_check_classes(run->context, "classes", classes, rows, -1, net->classes));
+    if (classes)
+        ssdei_try(ssdei_check_classes(run->context, "classes", classes, rows, ssdei_least_class(net), net->classes));
     run->class_rows = classes ? rows : 0;
     if (net->class_number < 0) return SSDE_OK;
     numbers = ssdei_value(run, net->class_number);
     for (row = 0; row < run->max_rows; row++)
         numbers[row] = row < run->class_rows && classes[row] >= 0 ? (float)classes[row] : (float)net->classes;
+    return SSDE_OK;
+}
+
+ssde_status ssde_run_set_vectors(ssde_run *run, const float *vectors, size_t rows) {
+    size_t size, bad;
+    if (!run) return SSDE_ERROR_ARGUMENT;
+    size = ssde_net_vector(run->net);
+    run->vector_rows = 0;
+    if (!vectors) return SSDE_OK;
+    if (!size) return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "vectors are given, but the network takes none");
+    if (!rows || rows > run->max_rows)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
+                         (double)run->max_rows);
+    bad = ssdei_first_nonfinite(vectors, rows * size);
+    if (bad < rows * size)
+        return ssde_fail(run->context, SSDE_ERROR_NUMERIC, "vectors: value %lu of row %lu is not finite",
+                         (unsigned long)(bad % size), (unsigned long)(bad / size));
+    memcpy(ssdei_value(run, run->net->vector), vectors, rows * size * sizeof *vectors);
+    run->vector_rows = rows;
     return SSDE_OK;
 }
 
@@ -5018,9 +6378,17 @@ static ssde_status ssdei_run_pass(ssde_run *run, const float *x, const float *v,
     if (!rows || rows > run->max_rows)
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
                          (double)run->max_rows);
-    if (run->class_rows && rows > run->class_rows)
+    if (rows > run->class_rows && (run->class_rows || net->no_null_class))
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted %lu as ssde_run_set_classes was given",
                          (unsigned long)rows, (unsigned long)run->class_rows);
+    if (rows > run->vector_rows && net->vector >= 0)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted %lu as ssde_run_set_vectors was given",
+                         (unsigned long)rows, (unsigned long)run->vector_rows);
+    for (row = 0; row < rows && net->label_rows; row++)
+        if (!ssdei_is_whole((double)label[row], 0.0, (double)(net->label_rows - 1)))
+            return ssde_fail(run->context, SSDE_ERROR_ARGUMENT,
+                             "label[%lu] is %.9g, wanted a whole number from 0 to %lu", (unsigned long)row,
+                             (double)label[row], (unsigned long)net->label_rows - 1);
     for (row = 0; row < rows && sample && net->dropouts && ssdei_trains(run->mode); row++)
         if (sample[row] >> 48)
             return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "sample[%lu] is %.0f, wanted below 2^48",
@@ -5223,7 +6591,7 @@ static size_t ssdei_unet_channels(const ssdei_unet *unet, ssde_node node) {
 static ssde_node ssdei_unet_norm(ssdei_unet *unet, ssde_node x, ssde_activation activation, const char *part) {
     size_t groups = ssdei_unet_channels(unet, x) / 4;
     if (groups > 32 || unet->desc->name == SSDE_UNET_DDPM) groups = 32;
-    return ssde_group_norm(unet->net, x, groups, activation, ssdei_unet_name(unet, part));
+    return ssde_group_norm(unet->net, x, groups, 1e-6, activation, ssdei_unet_name(unet, part));
 }
 
 static ssde_node ssdei_unet_conv(ssdei_unet *unet, ssde_node x, size_t channels, int kernel, double init_scale,
@@ -5302,7 +6670,7 @@ static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels
     }
     conv = ssde_conv(channels, 3);
     parameters =
-        ssdei_product_parameters(net, h, channels, 1.0, ssdei_unet_name(unet, "Conv_0"), SSDEI_LAYOUT_LINEAR, 3);
+        ssdei_product_parameters(net, h, channels, 1.0, ssdei_unet_name(unet, "Conv_0"), SSDEI_LAYOUT_LINEAR, 3, 0);
     if (unet->embedding >= 0) /* its parameters follow those of the convolution that adds it */
         dense = ssde_linear(net, unet->embedding, modulated ? 2 * channels : channels, 1.0,
                             ssdei_unet_name(unet, "Dense_0"));
@@ -5339,7 +6707,7 @@ static ssde_node ssdei_unet_attention(ssdei_unet *unet, ssde_node x, int number)
     h = ssdei_unet_norm(unet, x, SSDE_IDENTITY, "GroupNorm_0");
     conv.init_scale = 0.1;
     for (i = 0; i < 3; i++) projected[i] = ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, parts[i]));
-    h = ssde_attention(unet->net, projected[0], projected[1], projected[2]);
+    h = ssde_attention(unet->net, projected[0], projected[1], projected[2], 1);
     conv = ssdei_unet_residual(unet, x, channels, 1);
     return ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, "NIN_3"));
 }
@@ -5375,7 +6743,7 @@ static ssde_node ssdei_unet_noise_embedding(ssdei_unet *unet) {
                                    ssdei_unet_name(unet, ""));
         if (!desc->conditional) return -1;
     } else {
-        h = ssde_positional_embedding(unet->net, ssde_input_label(unet->net), desc->nf);
+        h = ssde_positional_embedding(unet->net, ssde_input_label(unet->net), desc->nf, 1.0, 0);
     }
     ssdei_unet_module(unet, SSDEI_MODULE_EMBEDDING_FIRST, 0);
     h = ssde_linear(unet->net, h, 4 * desc->nf, 1.0, ssdei_unet_name(unet, ""));
@@ -5573,14 +6941,22 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
    writes; see >>models. */
 static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet_desc *unet,
                                       ssde_classifier_desc *classifier, ssde_mlp_desc *mlp);
+static ssde_status ssdei_refinenet_describe(ssde_net *net, ssde_node output, ssde_refinenet_desc *desc);
 
 /* Finishes a network that has been built, all but its weights, or destroys it. */
-static ssde_status ssdei_net_complete(ssde_net **net, ssde_status status) {
-    if (status == SSDE_OK) status = ssde_net_finish(*net, (*net)->output);
+static ssde_status ssdei_net_conclude(ssde_net **net, ssde_status status, int draw) {
+    if (status == SSDE_OK) status = ssdei_net_end(*net, (*net)->output, draw);
     if (status == SSDE_OK) return status;
     ssde_net_destroy(*net);
     *net = NULL;
     return status;
+}
+
+static ssde_status ssdei_net_complete(ssde_net **net, ssde_status status) { return ssdei_net_conclude(net, status, 1); }
+
+/* The same for a network whose weights are all read from a file. */
+static ssde_status ssdei_net_complete_empty(ssde_net **net, ssde_status status) {
+    return ssdei_net_conclude(net, status, 0);
 }
 
 /* Measures it instead. */
@@ -5640,6 +7016,1168 @@ ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc) {
 size_t ssde_unet_memory(const ssde_unet_desc *desc) {
     ssde_net *net;
     return ssdei_net_measure(&net, ssdei_unet_build(&net, desc));
+}
+
+/* ---- networks: RefineNets (models/ncsnv2.py, layers.py) ----
+   As the original repositories compute them (ermongroup/ncsn, ncsnv2): dilated convolutions keep the size, and NCSN's
+   norms are conditional on its num_scales labels. Blocks run in another order than they are declared in there, which
+   that of the parameters follows: ssdei_net_move_last. */
+
+static ssde_refinenet_desc ssdei_refinenet_of(ssde_refinenet_name name, size_t height, size_t width, size_t channels) {
+    static const int num_scales[] = {10, 232, 1086, 2311};
+    static const double sigma_max[] = {1.0, 50.0, 190.0, 348.0};
+    ssde_refinenet_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.name = name;
+    desc.height = height;
+    desc.width = width;
+    desc.channels = channels;
+    desc.nf = 128;
+    desc.nonlinearity = SSDE_ELU;
+    desc.num_scales = num_scales[name];
+    desc.sigma_min = 0.01;
+    desc.sigma_max = sigma_max[name];
+    return desc;
+}
+ssde_refinenet_desc ssde_ncsn(size_t height, size_t width, size_t channels) {
+    return ssdei_refinenet_of(SSDE_NCSN, height, width, channels);
+}
+ssde_refinenet_desc ssde_ncsnv2(size_t height, size_t width, size_t channels) {
+    return ssdei_refinenet_of(SSDE_NCSNV2_64, height, width, channels);
+}
+ssde_refinenet_desc ssde_ncsnv2_128(size_t height, size_t width, size_t channels) {
+    return ssdei_refinenet_of(SSDE_NCSNV2_128, height, width, channels);
+}
+ssde_refinenet_desc ssde_ncsnv2_256(size_t height, size_t width, size_t channels) {
+    return ssdei_refinenet_of(SSDE_NCSNV2_256, height, width, channels);
+}
+
+/* A pair of residual blocks on the way down, and the refinement of what they give on the way up. */
+typedef struct ssdei_stage {
+    const char *residual, *refine;
+    size_t multiple, refined; /* channels of both, in units of nf */
+    int halves;
+    int dilation;
+    int late; /* the parameters of its refinement stand behind those of the one above */
+} ssdei_stage;
+enum { SSDEI_MOST_STAGES = 6 };
+static const ssdei_stage ssdei_stages_64[SSDEI_MOST_STAGES + 1] = {
+    {"res1", "refine4", 1, 1, 0, 1, 0}, {"res2", "refine3", 2, 1, 1, 1, 0}, {"res3", "refine2", 2, 2, 0, 2, 0},
+    {"res4", "refine1", 2, 2, 0, 4, 0}, {NULL, NULL, 0, 0, 0, 0, 0},        {NULL, NULL, 0, 0, 0, 0, 0},
+    {NULL, NULL, 0, 0, 0, 0, 0}};
+static const ssdei_stage ssdei_stages_128[SSDEI_MOST_STAGES + 1] = {
+    {"res1", "refine5", 1, 1, 0, 1, 0}, {"res2", "refine4", 2, 1, 1, 1, 0}, {"res3", "refine3", 2, 2, 1, 1, 0},
+    {"res4", "refine2", 4, 2, 0, 2, 0}, {"res5", "refine1", 4, 4, 0, 4, 0}, {NULL, NULL, 0, 0, 0, 0, 0},
+    {NULL, NULL, 0, 0, 0, 0, 0}};
+static const ssdei_stage ssdei_stages_256[SSDEI_MOST_STAGES + 1] = {
+    {"res1", "refine5", 1, 1, 0, 1, 0},   {"res2", "refine4", 2, 1, 1, 1, 0}, {"res3", "refine3", 2, 2, 1, 1, 0},
+    {"res31", "refine31", 2, 2, 1, 1, 1}, {"res4", "refine2", 4, 2, 0, 2, 0}, {"res5", "refine1", 4, 4, 0, 4, 0},
+    {NULL, NULL, 0, 0, 0, 0, 0}};
+static const ssdei_stage *const ssdei_stages[] = {ssdei_stages_64, ssdei_stages_64, ssdei_stages_128, ssdei_stages_256};
+
+static const char *const ssdei_refinenet_names[] = {"ncsn", "ncsnv2_64", "ncsnv2_128", "ncsnv2_256", NULL};
+
+typedef struct ssdei_refinenet {
+    ssde_net *net;
+    const ssde_refinenet_desc *desc;
+    ssde_node label; /* of NCSN; else -1 */
+    char name[96];
+} ssdei_refinenet;
+
+/* "BLOCK.PART", in a buffer that the next call overwrites. */
+static const char *ssdei_refinenet_name(ssdei_refinenet *r, const char *block, const char *part) {
+    snprintf(r->name, sizeof r->name, "%.50s.%.40s", block, part);
+    return r->name;
+}
+
+static size_t ssdei_refinenet_channels(const ssdei_refinenet *r, ssde_node node) {
+    return ssdei_is_node(r->net, node) ? r->net->nodes[node].shape[2] : 1;
+}
+
+/* What the network normalises by, then the activation. */
+static ssde_node ssdei_refinenet_norm(ssdei_refinenet *r, ssde_node x, ssde_activation activation, double eps,
+                                      const char *name) {
+    static const ssde_instance_norm_kind kinds[] = {SSDE_INSTANCE_NORM_PLUS, SSDE_INSTANCE_NORM, SSDE_VARIANCE_NORM};
+    if (r->label >= 0)
+        return ssde_conditional_instance_norm(r->net, x, r->label, (size_t)r->desc->num_scales, eps, activation, name);
+    if (r->desc->normalization != SSDE_NORMALIZE_NONE)
+        return ssde_instance_norm(r->net, x, kinds[r->desc->normalization], eps, activation, name);
+    return ssde_activate(r->net, x, activation);
+}
+
+/* Where only NCSN has a norm. */
+static ssde_node ssdei_refinenet_enter(ssdei_refinenet *r, ssde_node x, ssde_activation activation, const char *block,
+                                       const char *part) {
+    if (r->label >= 0) return ssdei_refinenet_norm(r, x, activation, 1e-5, ssdei_refinenet_name(r, block, part));
+    return activation == SSDE_IDENTITY ? x : ssde_activate(r->net, x, activation);
+}
+
+/* Of the same size; weights and bias begin uniform within 1 / sqrt(fan in), PyTorch's own rule. */
+static ssde_node ssdei_refinenet_conv(ssdei_refinenet *r, ssde_node x, size_t channels, int kernel, int dilation,
+                                      int bias, ssde_node residual, const char *name) {
+    ssde_conv_desc conv = ssde_conv(channels, kernel);
+    double in = (double)ssdei_refinenet_channels(r, x), out = (double)channels;
+    ssde_node node;
+    conv.dilation = dilation;
+    conv.pad_before = conv.pad_after = kernel / 2 * dilation;
+    conv.no_bias = !bias;
+    conv.init_scale = (in + out) / (6.0 * in);
+    conv.residual = residual;
+    node = ssde_conv2d(r->net, x, &conv, name);
+    if (bias && ssdei_is_node(r->net, node)) {
+        ssdei_parameter *own = &r->net->parameters[r->net->nodes[node].parameter + 1];
+        own->initialisation = SSDEI_INITIALISE_FAN_AVERAGE; /* of a fan of out / 2 */
+        own->scale = out / (6.0 * in * (double)(kernel * kernel));
+    }
+    return node;
+}
+
+/* ResidualBlock and ConditionalResidualBlock. A mean over 2 x 2 and a 1x1 convolution commute: the shortcut takes the
+   mean first. */
+static ssde_node ssdei_refinenet_residual(ssdei_refinenet *r, ssde_node x, const ssdei_stage *stage, int down,
+                                          const char *block) {
+    ssde_net *net = r->net;
+    const ssde_activation act = r->desc->nonlinearity;
+    const int pools = down && stage->halves, dilation = stage->dilation;
+    size_t first = net->parameter_count, norm, in = ssdei_refinenet_channels(r, x);
+    size_t out = stage->multiple * r->desc->nf;
+    ssde_node h = ssdei_refinenet_norm(r, x, act, 1e-5, ssdei_refinenet_name(r, block, "normalize1"));
+    norm = net->parameter_count - first;
+    h = ssdei_refinenet_conv(r, h, in, 3, dilation, 1, -1, ssdei_refinenet_name(r, block, "conv1"));
+    h = ssdei_refinenet_norm(r, h, act, 1e-5, ssdei_refinenet_name(r, block, "normalize2"));
+    h = ssdei_refinenet_conv(r, h, out, 3, dilation, 1, down ? -1 : x,
+                             ssdei_refinenet_name(r, block, pools ? "conv2.conv" : "conv2"));
+    if (pools) {
+        h = ssde_average_pool(net, h);
+        h = ssdei_refinenet_conv(r, ssde_average_pool(net, x), out, 1, 1, 1, h,
+                                 ssdei_refinenet_name(r, block, "shortcut.conv"));
+    } else if (down) {
+        h = ssdei_refinenet_conv(r, x, out, 3, dilation, 1, h, ssdei_refinenet_name(r, block, "shortcut"));
+    }
+    ssdei_net_move_last(net, first, norm);
+    return h;
+}
+
+/* RCUBlock and CondRCUBlock of two stages. */
+static ssde_node ssdei_refinenet_rcu(ssdei_refinenet *r, ssde_node x, int blocks, const char *block) {
+    size_t channels = ssdei_refinenet_channels(r, x);
+    char part[24];
+    int i, j;
+    for (i = 1; i <= blocks; i++) {
+        ssde_node h = x;
+        for (j = 1; j <= 2; j++) {
+            snprintf(part, sizeof part, "%d_%d_norm", i, j);
+            h = ssdei_refinenet_enter(r, h, r->desc->nonlinearity, block, part);
+            snprintf(part, sizeof part, "%d_%d_conv", i, j);
+            h = ssdei_refinenet_conv(r, h, channels, 3, 1, 0, j == 2 ? x : -1, ssdei_refinenet_name(r, block, part));
+        }
+        x = h;
+    }
+    return x;
+}
+
+/* MSFBlock and CondMSFBlock of two inputs, of which x has the result's size. */
+static ssde_node ssdei_refinenet_msf(ssdei_refinenet *r, ssde_node x, ssde_node below, size_t channels,
+                                     const char *block) {
+    ssde_net *net = r->net;
+    size_t first = net->parameter_count, norms, height, width;
+    if (!ssdei_is_node(net, x) || !ssdei_is_node(net, below)) return -1;
+    height = net->nodes[x].shape[0];
+    width = net->nodes[x].shape[1];
+    x = ssdei_refinenet_enter(r, x, SSDE_IDENTITY, block, "norms.0");
+    below = ssdei_refinenet_enter(r, below, SSDE_IDENTITY, block, "norms.1");
+    norms = net->parameter_count - first;
+    below = ssdei_refinenet_conv(r, below, channels, 3, 1, 1, -1, ssdei_refinenet_name(r, block, "convs.1"));
+    if (ssdei_is_node(net, below) && (net->nodes[below].shape[0] != height || net->nodes[below].shape[1] != width))
+        below = ssde_resize_bilinear(net, below, height, width);
+    x = ssdei_refinenet_conv(r, x, channels, 3, 1, 1, below, ssdei_refinenet_name(r, block, "convs.0"));
+    ssdei_net_move_last(net, first + norms, 2); /* the convolution that ran first */
+    ssdei_net_move_last(net, first, norms);
+    return x;
+}
+
+/* CRPBlock and CondCRPBlock of two stages. */
+static ssde_node ssdei_refinenet_crp(ssdei_refinenet *r, ssde_node x, const char *block) {
+    ssde_net *net = r->net;
+    const ssde_pool_kind pool = r->label >= 0 ? SSDE_POOL_MEAN : SSDE_POOL_MAX;
+    size_t first = net->parameter_count, norm, channels = ssdei_refinenet_channels(r, x);
+    ssde_node path = x = ssde_activate(net, x, r->desc->nonlinearity);
+    path = ssdei_refinenet_enter(r, path, SSDE_IDENTITY, block, "norms.0");
+    norm = net->parameter_count - first;
+    path = ssdei_refinenet_conv(r, ssde_pool(net, path, pool, 5), channels, 3, 1, 0, -1,
+                                ssdei_refinenet_name(r, block, "convs.0"));
+    x = ssde_add_scaled(net, path, x, 1.0);
+    path = ssdei_refinenet_enter(r, path, SSDE_IDENTITY, block, "norms.1");
+    x = ssdei_refinenet_conv(r, ssde_pool(net, path, pool, 5), channels, 3, 1, 0, x,
+                             ssdei_refinenet_name(r, block, "convs.1"));
+    if (!norm) return x;
+    ssdei_net_move_last(net, first, 1);
+    ssdei_net_move_last(net, first + 1, 1);
+    return x;
+}
+
+/* RefineBlock and CondRefineBlock: of a stage's result x and what is below it, -1 at the deepest. */
+static ssde_node ssdei_refinenet_refine(ssdei_refinenet *r, ssde_node x, ssde_node below, const ssdei_stage *stage,
+                                        int end) {
+    ssde_net *net = r->net;
+    char block[48];
+    size_t first, middle;
+    snprintf(block, sizeof block, "%s.adapt_convs.0", stage->refine);
+    x = ssdei_refinenet_rcu(r, x, 2, block);
+    if (below >= 0) {
+        snprintf(block, sizeof block, "%s.adapt_convs.1", stage->refine);
+        below = ssdei_refinenet_rcu(r, below, 2, block);
+    }
+    first = net->parameter_count;
+    snprintf(block, sizeof block, "%s.msf", stage->refine);
+    if (below >= 0) x = ssdei_refinenet_msf(r, x, below, stage->refined * r->desc->nf, block);
+    snprintf(block, sizeof block, "%s.crp", stage->refine);
+    x = ssdei_refinenet_crp(r, x, block);
+    middle = net->parameter_count - first;
+    snprintf(block, sizeof block, "%s.output_convs", stage->refine);
+    x = ssdei_refinenet_rcu(r, x, end ? 3 : 1, block);
+    ssdei_net_move_last(net, first, middle);
+    return x;
+}
+
+/* Down the stages and up again. */
+static ssde_node ssdei_refinenet_stages(ssdei_refinenet *r, ssde_node x) {
+    const ssdei_stage *stages = ssdei_stages[r->desc->name];
+    ssde_node layers[SSDEI_MOST_STAGES], h = -1;
+    size_t late = 0, late_count = 0;
+    int count, i;
+    for (count = 0; stages[count].residual; count++) {
+        int k;
+        for (k = 0; k < 2; k++) {
+            char block[16];
+            snprintf(block, sizeof block, "%s.%d", stages[count].residual, k);
+            x = ssdei_refinenet_residual(r, x, &stages[count], !k && count, block);
+        }
+        layers[count] = x;
+    }
+    for (i = count - 1; i >= 0; i--) {
+        size_t first = r->net->parameter_count;
+        h = ssdei_refinenet_refine(r, layers[i], h, &stages[i], !i);
+        if (late_count) ssdei_net_move_last(r->net, late, late_count);
+        late = first;
+        late_count = stages[i].late ? r->net->parameter_count - first : 0;
+    }
+    return h;
+}
+
+static ssde_status ssdei_refinenet_check_levels(const ssde_refinenet_desc *desc) {
+    ssde_context *context = desc->context;
+    if (desc->num_scales < 2 || desc->num_scales > 1 << 20)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_scales is %d, wanted 2 to 2^20", desc->num_scales);
+    if (desc->sigma_min >= 1e-30 && desc->sigma_min < desc->sigma_max && desc->sigma_max <= 1e30) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "sigma_min is %.9g and sigma_max %.9g, wanted 1e-30 <= sigma_min < sigma_max <= 1e30",
+                     desc->sigma_min, desc->sigma_max);
+}
+
+static ssde_status ssdei_refinenet_check(const ssde_refinenet_desc *desc) {
+    ssde_context *context = desc->context;
+    const ssdei_stage *stage;
+    size_t unit = 1;
+    ssdei_try(ssdei_check_enum(context, "name", (int)desc->name, SSDE_NCSNV2_256, "ssde_refinenet_name"));
+    ssdei_try(ssdei_check_enum(context, "normalization", (int)desc->normalization, SSDE_NORMALIZE_NONE,
+                               "ssde_normalization"));
+    if (desc->nonlinearity != SSDE_ELU && desc->nonlinearity != SSDE_RELU && desc->nonlinearity != SSDE_LEAKY_RELU &&
+        desc->nonlinearity != SSDE_SILU)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "nonlinearity is %d, wanted SSDE_ELU, SSDE_RELU, SSDE_LEAKY_RELU or SSDE_SILU",
+                         (int)desc->nonlinearity);
+    if (desc->name == SSDE_NCSN && desc->normalization != SSDE_NORMALIZE_INSTANCE_PLUS)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "normalization is %d, but NCSN learns of the noise by its norms, which are conditional "
+                         "InstanceNorm++: wanted SSDE_NORMALIZE_INSTANCE_PLUS",
+                         (int)desc->normalization);
+    for (stage = ssdei_stages[desc->name]; stage->residual; stage++) unit <<= stage->halves;
+    if (!desc->height || !desc->width || !desc->channels || desc->height > 1 << 15 || desc->width > 1 << 15 ||
+        desc->channels > 1 << 12)
+        return ssde_fail(context, SSDE_ERROR_SHAPE,
+                         "height is %.0f, width %.0f and channels %.0f, wanted 1 to 32768, 1 to 32768, 1 to 4096",
+                         (double)desc->height, (double)desc->width, (double)desc->channels);
+    if (desc->height % unit || desc->width % unit)
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "%s is %.0f, wanted a multiple of %.0f: %s halves it so often",
+                         desc->height % unit ? "height" : "width",
+                         (double)(desc->height % unit ? desc->height : desc->width), (double)unit,
+                         ssdei_refinenet_names[desc->name]);
+    if (desc->nf < (desc->normalization == SSDE_NORMALIZE_INSTANCE_PLUS ? 2u : 1u) || desc->nf > 1 << 12)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "nf is %.0f, wanted 1 to 4096, with InstanceNorm++, which compares channels, 2 to 4096",
+                         (double)desc->nf);
+    return ssdei_refinenet_check_levels(desc);
+}
+
+/* All but the weights. */
+static ssde_status ssdei_refinenet_build(ssde_net **net, const ssde_refinenet_desc *wanted) {
+    ssde_refinenet_desc built;
+    ssdei_refinenet r;
+    ssde_node h;
+    size_t first, count;
+    double eps;
+    *net = NULL;
+    if (!wanted) return SSDE_ERROR_ARGUMENT;
+    ssdei_try(ssdei_refinenet_check(wanted));
+    ssdei_try(ssde_net_create(wanted->context, net, wanted->seed));
+    built = *wanted;
+    memset(&r, 0, sizeof r);
+    r.net = *net;
+    r.desc = &built;
+    h = ssde_input(*net, built.height, built.width, built.channels);
+    r.label = built.name == SSDE_NCSN ? ssde_input_label(*net) : -1;
+    if (!built.centered) h = ssde_affine_map(*net, h, 2.0, -1.0);
+    h = ssdei_refinenet_conv(&r, h, built.nf, 3, 1, 1, -1, "begin_conv");
+    first = (*net)->parameter_count;
+    h = ssdei_refinenet_stages(&r, h);
+    count = (*net)->parameter_count - first;
+    eps = built.normalization == SSDE_NORMALIZE_INSTANCE ? (double)built.num_scales : 1e-5;
+    h = ssdei_refinenet_norm(&r, h, built.nonlinearity, eps, "normalizer");
+    h = ssdei_refinenet_conv(&r, h, built.channels, 3, 1, 1, -1, "end_conv");
+    ssdei_net_move_last(*net, first, count);
+    if (built.name != SSDE_NCSN) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
+    (*net)->levels.count = built.num_scales;
+    (*net)->levels.sigma_min = built.sigma_min;
+    (*net)->levels.sigma_max = built.sigma_max;
+    (*net)->means.discrete = 1;
+    (*net)->means.output = SSDE_PREDICT_SCORE;
+    return ssdei_refinenet_describe(*net, h, &built);
+}
+
+ssde_status ssde_refinenet_create(ssde_net **net, const ssde_refinenet_desc *desc) {
+    if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
+    return ssdei_net_complete(net, ssdei_refinenet_build(net, desc));
+}
+
+size_t ssde_refinenet_memory(const ssde_refinenet_desc *desc) {
+    ssde_net *net;
+    return ssdei_net_measure(&net, ssdei_refinenet_build(&net, desc));
+}
+
+/* ---- networks: UNet2DModel (models/unets/unet_2d.py, unet_2d_blocks.py, models/resnet.py of diffusers) ---- */
+
+ssde_unet2d_desc ssde_unet2d(size_t height, size_t width, size_t channels) {
+    static const size_t widths[6] = {128, 128, 256, 256, 512, 512};
+    ssde_unet2d_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.height = height;
+    desc.width = width;
+    desc.in_channels = desc.out_channels = channels;
+    for (desc.num_levels = 0; desc.num_levels < 6; desc.num_levels++) {
+        size_t unit = (size_t)1 << desc.num_levels;
+        if (desc.num_levels && (height % unit || width % unit)) break;
+        desc.block_out_channels[desc.num_levels] = widths[desc.num_levels];
+    }
+    if (desc.num_levels > 1) desc.down[desc.num_levels - 2].attention = desc.up[desc.num_levels - 2].attention = 1;
+    desc.layers_per_block = 2;
+    desc.downsample_padding = 1;
+    desc.act_fn = SSDE_SILU;
+    desc.norm_num_groups = 32;
+    desc.norm_eps = 1e-5;
+    desc.attention_head_dim = 8;
+    desc.mid_block_scale_factor = 1.0;
+    desc.flip_sin_to_cos = 1;
+    return desc;
+}
+
+/* What building carries along. */
+typedef struct ssdei_unet2d {
+    ssde_net *net;
+    const ssde_unet2d_desc *desc;
+    ssde_node embedding; /* the activation applied */
+    size_t heads;        /* num_heads on this way */
+    char block[48];      /* "down_blocks.0", before each part's name */
+    char name[96];
+} ssdei_unet2d;
+
+/* A block's own numbers. */
+typedef struct ssdei_unet2d_style {
+    size_t groups, groups_out; /* of its norms */
+    double factor;             /* that sums are divided by */
+    int skip;                  /* resampling with FIR, and a 1x1 convolution on the way around it */
+} ssdei_unet2d_style;
+
+/* BLOCK.PART%d.REST, in a buffer that the next call overwrites. */
+static const char *ssdei_unet2d_name(ssdei_unet2d *unet, const char *part, int number, const char *rest) {
+    if (number < 0)
+        snprintf(unet->name, sizeof unet->name, "%s%s%s", unet->block, part, rest);
+    else
+        snprintf(unet->name, sizeof unet->name, "%s%s.%d%s", unet->block, part, number, rest);
+    return unet->name;
+}
+
+static size_t ssdei_unet2d_channels(const ssdei_unet2d *unet, ssde_node node) {
+    return ssdei_is_node(unet->net, node) ? unet->net->nodes[node].shape[2] : 4;
+}
+
+static size_t ssdei_quarter_groups(size_t channels) { return ssdei_least(channels / 4, 32); }
+
+static ssdei_unet2d_style ssdei_unet2d_style_of(const ssdei_unet2d *unet, ssde_node x, size_t channels, int skip) {
+    const size_t groups = skip ? 0 : unet->desc->norm_num_groups;
+    ssdei_unet2d_style style;
+    style.groups = groups ? groups : ssdei_quarter_groups(ssdei_unet2d_channels(unet, x));
+    style.groups_out = groups ? groups : ssdei_quarter_groups(channels);
+    style.factor = skip ? sqrt(2.0) : 1.0;
+    style.skip = skip;
+    return style;
+}
+
+static ssde_node ssdei_unet2d_norm(ssdei_unet2d *unet, ssde_node x, size_t groups, ssde_activation activation,
+                                   const char *name) {
+    return ssde_group_norm(unet->net, x, groups, unet->desc->norm_eps, activation, name);
+}
+
+/* By 2, up or down, without parameters. */
+static ssde_node ssdei_unet2d_resample(ssdei_unet2d *unet, ssde_node x, int direction, int fir) {
+    static const double kernel[4] = {1.0, 3.0, 3.0, 1.0};
+    if (direction > 0) return fir ? ssde_fir(unet->net, x, 2, 1, 2, 1, kernel, 4) : ssde_upsample_nearest(unet->net, x);
+    return fir ? ssde_fir(unet->net, x, 1, 2, 1, 1, kernel, 4) : ssde_average_pool(unet->net, x);
+}
+
+/* ResnetBlock2D under BLOCK.PART.NUMBER; number -1: BLOCK.PART. direction: 0, +1 up, -1 down. */
+static ssde_node ssdei_unet2d_resnet(ssdei_unet2d *unet, ssde_node x, size_t channels, const ssdei_unet2d_style *style,
+                                     int direction, const char *part, int number) {
+    ssde_net *net = unet->net;
+    const ssde_unet2d_desc *desc = unet->desc;
+    const int modulated = desc->scale_shift,
+              shortcut = (direction && style->skip) || ssdei_unet2d_channels(unet, x) != channels;
+    ssde_conv_desc conv = ssde_conv(channels, 3);
+    ssde_node h, dense;
+    int parameters;
+    h = ssdei_unet2d_norm(unet, x, style->groups, desc->act_fn, ssdei_unet2d_name(unet, part, number, ".norm1"));
+    if (direction) {
+        h = ssdei_unet2d_resample(unet, h, direction, style->skip);
+        x = ssdei_unet2d_resample(unet, x, direction, style->skip);
+    }
+    parameters = ssdei_product_parameters(net, h, channels, 1.0, ssdei_unet2d_name(unet, part, number, ".conv1"),
+                                          SSDEI_LAYOUT_LINEAR, 3, 0);
+    dense = ssde_linear(net, unet->embedding, modulated ? 2 * channels : channels, 1.0,
+                        ssdei_unet2d_name(unet, part, number, ".time_emb_proj"));
+    if (!modulated) conv.residual = dense;
+    h = ssdei_product_node(net, h, &conv, parameters);
+    h = ssdei_unet2d_norm(unet, h, style->groups_out, modulated ? SSDE_IDENTITY : desc->act_fn,
+                          ssdei_unet2d_name(unet, part, number, ".norm2"));
+    if (modulated) h = ssde_activate(net, ssde_modulate(net, h, dense), desc->act_fn);
+    h = ssde_dropout(net, h, desc->dropout);
+    conv.init_scale = 0.0;
+    conv.residual = shortcut ? -1 : x;
+    conv.scale = shortcut ? 1.0 : 1.0 / style->factor;
+    h = ssde_conv2d(net, h, &conv, ssdei_unet2d_name(unet, part, number, ".conv2"));
+    if (!shortcut) return h;
+    conv = ssde_conv(channels, 1);
+    conv.residual = h;
+    conv.scale = 1.0 / style->factor;
+    return ssde_conv2d(net, x, &conv, ssdei_unet2d_name(unet, part, number, ".conv_shortcut"));
+}
+
+/* Heads of attention over so many channels, and of how many channels each; 0 heads: impossible. */
+static size_t ssdei_unet2d_heads(const ssde_unet2d_desc *desc, size_t heads, size_t channels, size_t *width) {
+    if (!heads && !desc->attention_head_dim) heads = 1;
+    *width = heads ? channels / heads : desc->attention_head_dim;
+    return heads ? heads : channels / desc->attention_head_dim;
+}
+
+/* Attention under BLOCK.attentions.NUMBER; groups 0: without a norm. */
+static ssde_node ssdei_unet2d_attention(ssdei_unet2d *unet, ssde_node x, size_t groups, double factor, int number) {
+    static const char *const parts[3] = {".to_q", ".to_k", ".to_v"};
+    const size_t channels = ssdei_unet2d_channels(unet, x);
+    ssde_conv_desc out = ssde_conv(channels, 1);
+    size_t width, heads = ssdei_unet2d_heads(unet->desc, unet->heads, channels, &width);
+    ssde_node h = x, projected[3];
+    int i;
+    if (groups)
+        h = ssdei_unet2d_norm(unet, x, groups, SSDE_IDENTITY,
+                              ssdei_unet2d_name(unet, ".attentions", number, ".group_norm"));
+    for (i = 0; i < 3; i++)
+        projected[i] =
+            ssde_linear(unet->net, h, heads * width, 1.0, ssdei_unet2d_name(unet, ".attentions", number, parts[i]));
+    h = ssde_attention(unet->net, projected[0], projected[1], projected[2], heads);
+    out.residual = x;
+    out.scale = 1.0 / factor;
+    return ssdei_product_node(unet->net, h, &out,
+                              ssdei_product_parameters(unet->net, h, channels, 0.0,
+                                                       ssdei_unet2d_name(unet, ".attentions", number, ".to_out.0"),
+                                                       SSDEI_LAYOUT_LINEAR, 0, 0));
+}
+
+/* BLOCK's way to the next level. */
+static ssde_node ssdei_unet2d_sampler(ssdei_unet2d *unet, ssde_node h, const ssde_unet2d_blocks *blocks,
+                                      int direction) {
+    const char *part = direction > 0 ? ".upsamplers" : ".downsamplers";
+    const size_t channels = ssdei_unet2d_channels(unet, h);
+    const ssdei_unet2d_style style = ssdei_unet2d_style_of(unet, h, channels, blocks->skip);
+    ssde_conv_desc conv = ssde_conv(channels, 3);
+    if (blocks->skip)
+        return ssdei_unet2d_resnet(unet, h, channels, &style, direction, direction > 0 ? ".resnet_up" : ".resnet_down",
+                                   -1);
+    if (blocks->resampling == SSDE_RESAMPLING_BLOCK)
+        return ssdei_unet2d_resnet(unet, h, channels, &style, direction, part, 0);
+    if (blocks->resampling == SSDE_RESAMPLING_PLAIN || direction > 0) h = ssdei_unet2d_resample(unet, h, direction, 0);
+    if (blocks->resampling == SSDE_RESAMPLING_PLAIN) return h;
+    if (direction < 0) conv.stride = 2, conv.pad_before = unet->desc->downsample_padding;
+    return ssde_conv2d(unet->net, h, &conv, ssdei_unet2d_name(unet, part, 0, ".conv"));
+}
+
+/* From the input to the lowest level; every skip connection goes to skips[*count]. */
+static ssde_node ssdei_unet2d_down(ssdei_unet2d *unet, ssde_node x, ssde_node *skips, int *count) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    ssde_conv_desc conv = ssde_conv(desc->block_out_channels[0], 3), pyramid = ssde_conv(0, 1);
+    ssde_node h = ssde_conv2d(unet->net, x, &conv, "conv_in");
+    int level, layer;
+    skips[(*count)++] = h;
+    unet->heads = desc->num_heads;
+    for (level = 0; level < desc->num_levels; level++) {
+        const ssde_unet2d_blocks *blocks = &desc->down[level];
+        snprintf(unet->block, sizeof unet->block, "down_blocks.%d", level);
+        for (layer = 0; layer < desc->layers_per_block; layer++) {
+            const size_t channels = desc->block_out_channels[level];
+            const ssdei_unet2d_style style = ssdei_unet2d_style_of(unet, h, channels, blocks->skip);
+            h = ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", layer);
+            if (blocks->attention)
+                h = ssdei_unet2d_attention(unet, h, blocks->skip ? 32 : style.groups_out, style.factor, layer);
+            skips[(*count)++] = h;
+        }
+        if (level == desc->num_levels - 1) break;
+        h = ssdei_unet2d_sampler(unet, h, blocks, -1);
+        if (blocks->skip) {
+            x = ssdei_unet2d_resample(unet, x, -1, 1);
+            pyramid.channels = ssdei_unet2d_channels(unet, h);
+            pyramid.residual = h;
+            h = ssde_conv2d(unet->net, x, &pyramid, ssdei_unet2d_name(unet, ".skip_conv", -1, ""));
+        }
+        skips[(*count)++] = h;
+    }
+    return h;
+}
+
+static ssde_node ssdei_unet2d_middle(ssdei_unet2d *unet, ssde_node h) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    const size_t channels = ssdei_unet2d_channels(unet, h);
+    ssdei_unet2d_style style = ssdei_unet2d_style_of(unet, h, channels, 0);
+    size_t groups = desc->attn_norm_num_groups;
+    style.factor = desc->mid_block_scale_factor;
+    if (!groups && !desc->scale_shift) groups = style.groups;
+    snprintf(unet->block, sizeof unet->block, "mid_block");
+    h = ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", 0);
+    if (!desc->no_mid_attention) h = ssdei_unet2d_attention(unet, h, groups, style.factor, 0);
+    return ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", 1);
+}
+
+/* A skip block's share of the output, added to that of the levels below it. */
+static ssde_node ssdei_unet2d_pyramid(ssdei_unet2d *unet, ssde_node h, ssde_node pyramid) {
+    ssde_conv_desc conv = ssde_conv(unet->desc->out_channels, 3);
+    conv.residual = pyramid;
+    h = ssdei_unet2d_norm(unet, h, ssdei_quarter_groups(ssdei_unet2d_channels(unet, h)), SSDE_SILU,
+                          ssdei_unet2d_name(unet, ".skip_norm", -1, ""));
+    return ssde_conv2d(unet->net, h, &conv, ssdei_unet2d_name(unet, ".skip_conv", -1, ""));
+}
+
+/* Back to the output, norm, SiLU and convolution, to which the skip blocks' pyramid is added. */
+static ssde_node ssdei_unet2d_up(ssdei_unet2d *unet, ssde_node h, const ssde_node *skips, int count) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    ssde_conv_desc conv = ssde_conv(desc->out_channels, 3);
+    ssde_node pyramid = -1;
+    int level, layer;
+    if (desc->num_heads_up) unet->heads = desc->num_heads_up;
+    for (level = desc->num_levels - 1; level >= 0; level--) {
+        const ssde_unet2d_blocks *blocks = &desc->up[level];
+        const size_t channels = desc->block_out_channels[level];
+        snprintf(unet->block, sizeof unet->block, "up_blocks.%d", desc->num_levels - 1 - level);
+        for (layer = 0; layer <= desc->layers_per_block; layer++) {
+            const ssde_node skip = skips[--count];
+            const size_t below = ssdei_unet2d_channels(unet, h), beside = ssdei_unet2d_channels(unet, skip);
+            ssdei_unet2d_style style;
+            h = ssde_concat(unet->net, h, skip);
+            style = ssdei_unet2d_style_of(unet, h, channels, blocks->skip);
+            if (blocks->skip && blocks->attention) style.groups = ssdei_least(below + beside / 4, 32); /* as there */
+            h = ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", layer);
+            if (blocks->attention && !blocks->skip)
+                h = ssdei_unet2d_attention(unet, h, style.groups_out, style.factor, layer);
+        }
+        if (blocks->attention && blocks->skip) h = ssdei_unet2d_attention(unet, h, 32, sqrt(2.0), 0);
+        if (blocks->skip && pyramid >= 0) pyramid = ssdei_unet2d_resample(unet, pyramid, 1, 1);
+        if (!level) break;
+        if (blocks->skip) pyramid = ssdei_unet2d_pyramid(unet, h, pyramid);
+        h = ssdei_unet2d_sampler(unet, h, blocks, 1);
+    }
+    conv.init_scale = 0.0;
+    conv.residual = pyramid;
+    h = ssdei_unet2d_norm(unet, h, ssdei_unet2d_style_of(unet, h, 0, 0).groups, SSDE_SILU, "conv_norm_out");
+    return ssde_conv2d(unet->net, h, &conv, "conv_out");
+}
+
+/* TimestepEmbedding: two dense layers. */
+static ssde_node ssdei_unet2d_dense(ssdei_unet2d *unet, ssde_node h, size_t dim, const char *name) {
+    snprintf(unet->block, sizeof unet->block, "%s", name);
+    h = ssde_linear(unet->net, h, dim, 1.0, ssdei_unet2d_name(unet, ".linear_1", -1, ""));
+    h = ssde_activate(unet->net, h, SSDE_SILU);
+    return ssde_linear(unet->net, h, dim, 1.0, ssdei_unet2d_name(unet, ".linear_2", -1, ""));
+}
+
+/* Of a label or of a class's number; both by the same parameter, if any. */
+static ssde_node ssdei_unet2d_projection(ssdei_unet2d *unet, ssde_node number, size_t width, int parameter) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    if (desc->time_embedding_type == SSDE_UNET2D_POSITIONAL)
+        return ssde_positional_embedding(unet->net, number, width, desc->freq_shift, desc->flip_sin_to_cos);
+    if (desc->time_embedding_type == SSDE_UNET2D_FOURIER)
+        return ssdei_fourier_node(unet->net, number, width, parameter);
+    if (!ssdei_table_rows(unet->net, "table_embedding", number, desc->num_train_timesteps, width, 0)) return -1;
+    return ssdei_table_node(unet->net, number, width, parameter);
+}
+
+/* The label's and the class's embedding, with the activation as every block has it. */
+static ssde_node ssdei_unet2d_embedding(ssdei_unet2d *unet) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    ssde_net *net = unet->net;
+    const size_t width = desc->time_width ? desc->time_width : desc->block_out_channels[0];
+    const size_t dim = desc->time_embedding_dim ? desc->time_embedding_dim : 4 * width;
+    ssde_node label = ssde_input_label(net), h, own = -1;
+    int parameter = -1;
+    if (desc->time_embedding_type == SSDE_UNET2D_FOURIER)
+        parameter = ssdei_net_add_parameter(net, "time_proj", "weight", SSDEI_LAYOUT_PLAIN, 0, width, 0,
+                                            SSDEI_INITIALISE_NORMAL, 16.0);
+    if (desc->time_embedding_type == SSDE_UNET2D_LEARNED)
+        parameter = ssdei_table_parameter(net, desc->num_train_timesteps, width, "time_proj");
+    h = ssdei_unet2d_dense(unet, ssdei_unet2d_projection(unet, label, width, parameter), dim, "time_embedding");
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_TABLE)
+        own = ssde_table_embedding(net, ssde_input_class(net), desc->num_class_embeds, dim, "class_embedding");
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_TIMESTEP) {
+        own = ssdei_unet2d_projection(unet, ssde_input_class(net), width, parameter);
+        own = ssdei_unet2d_dense(unet, own, dim, "class_embedding");
+    }
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_VECTOR) own = ssde_input_vector(net, dim);
+    if (desc->class_embed_type) h = ssde_add_scaled(net, h, own, 1.0);
+    return ssde_activate(net, h, desc->act_fn);
+}
+
+static ssde_status ssdei_unet2d_check_enums(const ssde_unet2d_desc *desc) {
+    ssde_context *context = desc->context;
+    int i;
+    ssdei_try(ssdei_check_enum(context, "time_embedding_type", (int)desc->time_embedding_type, SSDE_UNET2D_LEARNED,
+                               "ssde_unet2d_time"));
+    ssdei_try(ssdei_check_enum(context, "class_embed_type", (int)desc->class_embed_type, SSDE_UNET2D_CLASS_VECTOR,
+                               "ssde_unet2d_classes"));
+    for (i = 0; i < desc->num_levels; i++) {
+        ssdei_try(ssdei_check_enum(context, "down.resampling", (int)desc->down[i].resampling, SSDE_RESAMPLING_PLAIN,
+                                   "ssde_unet2d_resampling"));
+        ssdei_try(ssdei_check_enum(context, "up.resampling", (int)desc->up[i].resampling, SSDE_RESAMPLING_PLAIN,
+                                   "ssde_unet2d_resampling"));
+    }
+    if (desc->act_fn == SSDE_SILU || desc->act_fn == SSDE_MISH || desc->act_fn == SSDE_GELU ||
+        desc->act_fn == SSDE_RELU)
+        return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "act_fn is %d, wanted SSDE_SILU, SSDE_MISH, SSDE_GELU or SSDE_RELU",
+                     (int)desc->act_fn);
+}
+
+/* Each of the numbers with its range; those that may be 0 have a meaning there. */
+static ssde_status ssdei_unet2d_check_numbers(const ssde_unet2d_desc *desc) {
+    const double learned = desc->time_embedding_type == SSDE_UNET2D_LEARNED ? 1.0 : 0.0;
+    const double table = desc->class_embed_type == SSDE_UNET2D_CLASS_TABLE ? 1.0 : 0.0;
+    const struct {
+        const char *name;
+        double value, least, most;
+    } numbers[] = {
+        {"height", (double)desc->height, 1, 32768},
+        {"width", (double)desc->width, 1, 32768},
+        {"in_channels", (double)desc->in_channels, 1, 4096},
+        {"out_channels", (double)desc->out_channels, 1, 4096},
+        {"layers_per_block", (double)desc->layers_per_block, 1, (double)((SSDEI_MAX_SKIPS - 1) / desc->num_levels - 1)},
+        {"downsample_padding", (double)desc->downsample_padding, 0, 1},
+        {"norm_num_groups", (double)desc->norm_num_groups, 0, 65536},
+        {"attn_norm_num_groups", (double)desc->attn_norm_num_groups, 0, 65536},
+        {"attention_head_dim", (double)desc->attention_head_dim, 0, 65536},
+        {"num_heads", (double)desc->num_heads, 0, 65536},
+        {"num_heads_up", (double)desc->num_heads_up, 0, 65536},
+        {"time_width", (double)desc->time_width, 0, 65536},
+        {"time_embedding_dim", (double)desc->time_embedding_dim, 0, 65536},
+        {"num_train_timesteps", (double)desc->num_train_timesteps, learned, 1 << 24},
+        {"num_class_embeds", (double)desc->num_class_embeds, table, 1 << 24}};
+    size_t i;
+    for (i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (!ssdei_in_range(numbers[i].value, numbers[i].least, numbers[i].most))
+            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s is %.0f, wanted %.0f to %.0f", numbers[i].name,
+                             numbers[i].value, numbers[i].least, numbers[i].most);
+    for (i = 0; i < (size_t)desc->num_levels; i++)
+        if (!desc->block_out_channels[i] || desc->block_out_channels[i] > 65536)
+            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "block_out_channels[%d] is %.0f, wanted 1 to 65536",
+                             (int)i, (double)desc->block_out_channels[i]);
+    if (!(desc->dropout >= 0.0 && desc->dropout < 1.0))
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "dropout is %.9g, wanted 0 to below 1", desc->dropout);
+    if (ssdei_in_range(desc->mid_block_scale_factor, 1e-6, 1e6)) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "mid_block_scale_factor is %.9g, wanted 1e-6 to 1e6",
+                     desc->mid_block_scale_factor);
+}
+
+/* Attention over a level's channels, on a way with so many heads. */
+static ssde_status ssdei_unet2d_check_heads(const ssde_unet2d_desc *desc, size_t heads, int level) {
+    const size_t channels = desc->block_out_channels[level];
+    size_t width;
+    if (heads && channels % heads)
+        return ssde_fail(desc->context, SSDE_ERROR_SHAPE, "num_heads is %.0f, wanted a divisor of %.0f channels",
+                         (double)heads, (double)channels);
+    if (ssdei_unet2d_heads(desc, heads, channels, &width)) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_SHAPE, "attention_head_dim is %.0f, wanted at most %.0f channels",
+                     (double)desc->attention_head_dim, (double)channels);
+}
+
+static ssde_status ssdei_unet2d_check_levels(const ssde_unet2d_desc *desc) {
+    const size_t heads_up = desc->num_heads_up ? desc->num_heads_up : desc->num_heads;
+    const int last = desc->num_levels - 1;
+    int i;
+    for (i = 0; i <= last; i++) {
+        if (desc->down[i].attention || (i == last && !desc->no_mid_block && !desc->no_mid_attention))
+            ssdei_try(ssdei_unet2d_check_heads(desc, desc->num_heads, i));
+        if (desc->up[i].attention) ssdei_try(ssdei_unet2d_check_heads(desc, heads_up, i));
+        if (i && i < last && desc->down[i].skip && !desc->down[i - 1].skip)
+            return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                             "down[%d] has skip blocks and down[%d] has not: the input's pyramid would be too large", i,
+                             i - 1);
+        if (i && desc->up[i].skip && !desc->up[i - 1].skip)
+            return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                             "up[%d] has skip blocks and up[%d] has not: the output's pyramid would be too small", i,
+                             i - 1);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_unet2d_check(const ssde_unet2d_desc *desc) {
+    size_t unit;
+    if (desc->num_levels < 1 || desc->num_levels > SSDE_MAX_LEVELS)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "num_levels is %d, wanted 1 to %d", desc->num_levels,
+                         SSDE_MAX_LEVELS);
+    ssdei_try(ssdei_unet2d_check_enums(desc));
+    ssdei_try(ssdei_unet2d_check_numbers(desc));
+    unit = (size_t)1 << (desc->num_levels - 1);
+    if (desc->height % unit || desc->width % unit)
+        return ssde_fail(desc->context, SSDE_ERROR_SHAPE,
+                         "height is %.0f and width %.0f, wanted multiples of %.0f for num_levels = %d",
+                         (double)desc->height, (double)desc->width, (double)unit, desc->num_levels);
+    return ssdei_unet2d_check_levels(desc);
+}
+
+/* From the input to the end of the middle. */
+static ssde_status ssdei_unet2d_begin(ssdei_unet2d *unet, const ssde_unet2d_desc *desc, ssde_net **net,
+                                      ssde_node *skips, int *count, ssde_node *middle) {
+    ssde_node x;
+    ssdei_try(ssdei_unet2d_check(desc));
+    ssdei_try(ssde_net_create(desc->context, net, desc->seed));
+    memset(unet, 0, sizeof *unet);
+    unet->net = *net;
+    unet->desc = desc;
+    x = ssde_input(*net, desc->height, desc->width, desc->in_channels);
+    unet->embedding = ssdei_unet2d_embedding(unet);
+    if (desc->center_input_sample) x = ssde_affine_map(*net, x, 2.0, -1.0);
+    *middle = ssdei_unet2d_down(unet, x, skips, count);
+    if (!desc->no_mid_block) *middle = ssdei_unet2d_middle(unet, *middle);
+    return SSDE_OK;
+}
+
+/* As ssdei_net_describe. */
+static ssde_status ssdei_unet2d_describe(ssde_net *net, ssde_node output, const ssde_unet2d_desc *desc);
+
+/* All but the weights. */
+static ssde_status ssdei_unet2d_build(ssde_net **net, const ssde_unet2d_desc *desc) {
+    ssdei_unet2d unet;
+    ssde_node h = -1, skips[SSDEI_MAX_SKIPS];
+    int count = 0;
+    *net = NULL;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    ssdei_try(ssdei_unet2d_begin(&unet, desc, net, skips, &count, &h));
+    h = ssdei_unet2d_up(&unet, h, skips, count);
+    if (desc->time_embedding_type == SSDE_UNET2D_FOURIER)
+        h = ssde_scale_rows(*net, h, ssde_input_label(*net), SSDE_OVER_SIGMA);
+    return ssdei_unet2d_describe(*net, h, desc);
+}
+
+ssde_status ssde_unet2d_create(ssde_net **net, const ssde_unet2d_desc *desc) {
+    if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
+    return ssdei_net_complete(net, ssdei_unet2d_build(net, desc));
+}
+
+size_t ssde_unet2d_memory(const ssde_unet2d_desc *desc) {
+    ssde_net *net;
+    return ssdei_net_measure(&net, ssdei_unet2d_build(&net, desc));
+}
+
+/* ---- networks: OpenAI's ---- */
+
+enum {
+    SSDEI_OPENAI_CLASSES = 1,
+    SSDEI_OPENAI_VARIANCE = 2,
+    SSDEI_OPENAI_SCALE_SHIFT = 4,
+    SSDEI_OPENAI_UPDOWN = 8,
+    SSDEI_OPENAI_NEW_ORDER = 16,
+    SSDEI_OPENAI_COSINE = 32,
+    SSDEI_OPENAI_RESCALED = 64,
+    SSDEI_OPENAI_SUPER_RES = 128,
+    SSDEI_OPENAI_CLASSIFIER = 256,
+    SSDEI_OPENAI_IMPROVED = SSDEI_OPENAI_VARIANCE | SSDEI_OPENAI_SCALE_SHIFT,
+    SSDEI_OPENAI_GUIDED = SSDEI_OPENAI_IMPROVED | SSDEI_OPENAI_UPDOWN,
+    SSDEI_OPENAI_JUDGE = SSDEI_OPENAI_SCALE_SHIFT | SSDEI_OPENAI_UPDOWN | SSDEI_OPENAI_CLASSIFIER,
+    SSDEI_OPENAI_4000 = SSDEI_OPENAI_IMPROVED | SSDEI_OPENAI_COSINE | SSDEI_OPENAI_RESCALED
+};
+
+/* The flags in both READMEs; attention at `attention` and the `attentions` - 1 next smaller sizes. */
+static const struct ssdei_openai_model {
+    const char *name;
+    unsigned short size, width, blocks, heads, head_channels, attention, attentions, steps, dropout; /* in percent */
+    int flags;
+} ssdei_openai_models[] = {
+    {"64x64_diffusion", 64, 192, 3, 0, 64, 32, 3, 1000, 10,
+     SSDEI_OPENAI_GUIDED | SSDEI_OPENAI_CLASSES | SSDEI_OPENAI_COSINE | SSDEI_OPENAI_NEW_ORDER},
+    {"128x128_diffusion", 128, 256, 2, 4, 0, 32, 3, 1000, 0, SSDEI_OPENAI_GUIDED | SSDEI_OPENAI_CLASSES},
+    {"256x256_diffusion", 256, 256, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_GUIDED | SSDEI_OPENAI_CLASSES},
+    {"256x256_diffusion_uncond", 256, 256, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_GUIDED},
+    {"512x512_diffusion", 512, 256, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_GUIDED | SSDEI_OPENAI_CLASSES},
+    {"64_256_upsampler", 256, 192, 2, 4, 0, 32, 3, 1000, 0,
+     SSDEI_OPENAI_GUIDED | SSDEI_OPENAI_CLASSES | SSDEI_OPENAI_SUPER_RES},
+    {"128_512_upsampler", 512, 192, 2, 0, 64, 32, 2, 1000, 0,
+     SSDEI_OPENAI_GUIDED | SSDEI_OPENAI_CLASSES | SSDEI_OPENAI_SUPER_RES},
+    {"lsun_bedroom", 256, 256, 2, 0, 64, 32, 3, 1000, 10, SSDEI_OPENAI_GUIDED},
+    {"lsun_cat", 256, 256, 2, 0, 64, 32, 3, 1000, 10, SSDEI_OPENAI_GUIDED},
+    {"lsun_horse", 256, 256, 2, 0, 64, 32, 3, 1000, 10, SSDEI_OPENAI_GUIDED},
+    {"lsun_horse_nodropout", 256, 256, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_GUIDED},
+    {"64x64_classifier", 64, 128, 4, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_JUDGE | SSDEI_OPENAI_COSINE},
+    {"128x128_classifier", 128, 128, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_JUDGE},
+    {"256x256_classifier", 256, 128, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_JUDGE},
+    {"512x512_classifier", 512, 128, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_JUDGE},
+    {"imagenet64_uncond_100M_1500K", 64, 128, 3, 4, 0, 16, 2, 4000, 0, SSDEI_OPENAI_4000},
+    {"imagenet64_uncond_vlb_100M_1500K", 64, 128, 3, 4, 0, 16, 2, 4000, 0, SSDEI_OPENAI_4000},
+    {"cifar10_uncond_50M_500K", 32, 128, 3, 4, 0, 16, 2, 4000, 30, SSDEI_OPENAI_4000},
+    {"cifar10_uncond_vlb_50M_500K", 32, 128, 3, 4, 0, 16, 2, 4000, 30, SSDEI_OPENAI_4000},
+    {"imagenet64_cond_270M_250K", 64, 192, 3, 4, 0, 16, 2, 4000, 0,
+     SSDEI_OPENAI_IMPROVED | SSDEI_OPENAI_CLASSES | SSDEI_OPENAI_COSINE},
+    {"upsample_cond_500K", 256, 192, 2, 4, 0, 16, 2, 4000, 0,
+     SSDEI_OPENAI_IMPROVED | SSDEI_OPENAI_CLASSES | SSDEI_OPENAI_SUPER_RES},
+    {"lsun_uncond_100M_1200K_bs128", 256, 128, 2, 1, 0, 16, 1, 1000, 0, SSDEI_OPENAI_VARIANCE},
+    {"lsun_uncond_100M_2400K_bs64", 256, 128, 2, 1, 0, 16, 1, 1000, 0, SSDEI_OPENAI_VARIANCE}};
+
+enum { SSDEI_OPENAI_COUNT = sizeof ssdei_openai_models / sizeof *ssdei_openai_models };
+
+static void ssdei_openai_fill(ssde_openai_desc *desc, const struct ssdei_openai_model *model) {
+    const int flags = model->flags;
+    memset(desc, 0, sizeof *desc);
+    desc->image_size = model->size;
+    desc->channels = 3;
+    desc->num_channels = model->width;
+    desc->num_res_blocks = model->blocks;
+    desc->num_heads = model->heads;
+    desc->num_head_channels = model->head_channels;
+    for (; desc->num_attention_resolutions < model->attentions; desc->num_attention_resolutions++)
+        desc->attention_resolutions[desc->num_attention_resolutions] =
+            (size_t)model->attention >> desc->num_attention_resolutions;
+    desc->use_new_attention_order = (flags & SSDEI_OPENAI_NEW_ORDER) != 0;
+    desc->use_scale_shift_norm = (flags & SSDEI_OPENAI_SCALE_SHIFT) != 0;
+    desc->resblock_updown = (flags & SSDEI_OPENAI_UPDOWN) != 0;
+    desc->learn_sigma = (flags & SSDEI_OPENAI_VARIANCE) != 0;
+    desc->super_res = (flags & SSDEI_OPENAI_SUPER_RES) != 0;
+    desc->classes = flags & (SSDEI_OPENAI_CLASSES | SSDEI_OPENAI_CLASSIFIER) ? 1000 : 0;
+    desc->dropout = model->dropout / 100.0;
+    desc->classifier_pool = flags & SSDEI_OPENAI_CLASSIFIER ? "attention" : NULL;
+    desc->diffusion_steps = model->steps;
+    desc->noise_schedule = flags & SSDEI_OPENAI_COSINE ? SSDE_SCHEDULE_COSINE : SSDE_SCHEDULE_LINEAR;
+    desc->rescale_timesteps = (flags & SSDEI_OPENAI_RESCALED) != 0;
+}
+
+ssde_openai_desc ssde_openai_defaults(size_t image_size) {
+    static const struct ssdei_openai_model model = {"", 0, 128, 2, 4, 0, 16, 2, 1000, 0, SSDEI_OPENAI_SCALE_SHIFT};
+    ssde_openai_desc desc;
+    ssdei_openai_fill(&desc, &model);
+    desc.image_size = image_size;
+    return desc;
+}
+
+const char *ssde_openai_name(size_t index) {
+    return index < SSDEI_OPENAI_COUNT ? ssdei_openai_models[index].name : NULL;
+}
+
+ssde_status ssde_openai_find(ssde_context *context, const char *name, ssde_openai_desc *desc) {
+    size_t i = 0;
+    if (!name || !desc)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_openai_find: %s is NULL", name ? "desc" : "name");
+    while (i < SSDEI_OPENAI_COUNT && strcmp(name, ssdei_openai_models[i].name)) i++;
+    if (i == SSDEI_OPENAI_COUNT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no published model '%.60s': see ssde_openai_name", name);
+    ssdei_openai_fill(desc, &ssdei_openai_models[i]);
+    desc->context = context;
+    return SSDE_OK;
+}
+
+/* Widths of the levels over num_channels, as the scripts choose them; how many, 0 for other sizes. */
+static int ssdei_openai_multipliers(const ssde_openai_desc *desc, double *multipliers) {
+    static const struct {
+        size_t size;
+        int count;
+        double at[7];
+    } rows[] = {{512, 7, {0.5, 1, 1, 2, 2, 4, 4}},
+                {256, 6, {1, 1, 2, 2, 4, 4, 0}},
+                {128, 5, {1, 1, 2, 3, 4, 0, 0}},
+                {64, 4, {1, 2, 3, 4, 0, 0, 0}},
+                {32, 4, {1, 2, 2, 2, 0, 0, 0}}};
+    const size_t size = desc->super_res && desc->image_size == 512 ? 256 : desc->image_size;
+    size_t i;
+    for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].size != size) continue;
+        memcpy(multipliers, rows[i].at, sizeof rows[i].at);
+        return rows[i].count;
+    }
+    return 0;
+}
+
+static ssde_status ssdei_openai_check(const ssde_openai_desc *desc) {
+    ssde_context *context = desc->context;
+    int i;
+    if (desc->num_levels < 0 || desc->num_levels > SSDE_MAX_LEVELS || desc->num_attention_resolutions < 0 ||
+        desc->num_attention_resolutions > SSDE_MAX_LEVELS)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "num_levels is %d, num_attention_resolutions %d, wanted 0 to %d each", desc->num_levels,
+                         desc->num_attention_resolutions, SSDE_MAX_LEVELS);
+    if (!desc->num_channels || desc->num_channels > 65536 || !desc->channels || desc->channels > 4096)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "num_channels is %.0f, channels %.0f, wanted 1 to 65536, 1 to 4096",
+                         (double)desc->num_channels, (double)desc->channels);
+    for (i = 0; i < desc->num_attention_resolutions; i++)
+        if (!desc->attention_resolutions[i])
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "attention_resolutions[%d] is 0", i);
+    if (!desc->num_heads && !desc->num_head_channels)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_heads and num_head_channels are 0");
+    if (!desc->classifier_pool) return SSDE_OK;
+    if (strcmp(desc->classifier_pool, "attention") && strcmp(desc->classifier_pool, "adaptive"))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "classifier_pool is '%.40s', wanted 'attention' or 'adaptive'", desc->classifier_pool);
+    if (desc->classes < 2 || desc->classes > 1 << 20)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "classes is %.0f, wanted 2 to 2^20 of a classifier",
+                         (double)desc->classes);
+    if (desc->super_res || desc->learn_sigma || desc->predict_xstart)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "classifier_pool is '%s', but super_res, learn_sigma or predict_xstart is set",
+                         desc->classifier_pool);
+    if (!desc->num_head_channels && !strcmp(desc->classifier_pool, "attention"))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_head_channels is 0, wanted 1 or more of an attention pool");
+    return SSDE_OK;
+}
+
+/* Channels of each level, and which have attention. */
+static ssde_status ssdei_openai_levels_of(const ssde_openai_desc *desc, ssde_unet2d_desc *shape) {
+    double multipliers[SSDE_MAX_LEVELS];
+    int i, j;
+    memcpy(multipliers, desc->channel_mult, sizeof multipliers);
+    shape->num_levels = desc->num_levels ? desc->num_levels : ssdei_openai_multipliers(desc, multipliers);
+    if (!shape->num_levels)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
+                         "num_levels is 0, and image_size %.0f, wanted 32, 64, 128, 256, 512 or a channel_mult",
+                         (double)desc->image_size);
+    for (i = 0; i < shape->num_levels; i++) {
+        double width = floor(multipliers[i] * (double)desc->num_channels);
+        if (!(width >= 1.0 && width <= 65536.0 && fmod(width, 32.0) == 0.0))
+            return ssde_fail(desc->context, SSDE_ERROR_SHAPE,
+                             "channel_mult[%d] is %.9g, which gives %.9g channels, wanted a multiple of 32", i,
+                             multipliers[i], width);
+        shape->block_out_channels[i] = (size_t)width;
+        for (j = 0; j < desc->num_attention_resolutions; j++)
+            if (desc->image_size / desc->attention_resolutions[j] == (size_t)1 << i) shape->down[i].attention = 1;
+        shape->down[i].resampling = desc->resblock_updown    ? SSDE_RESAMPLING_BLOCK
+                                    : desc->no_conv_resample ? SSDE_RESAMPLING_PLAIN
+                                                             : SSDE_RESAMPLING_CONV;
+        shape->up[i] = shape->down[i];
+        if ((shape->down[i].attention || i == shape->num_levels - 1) && desc->num_head_channels &&
+            shape->block_out_channels[i] % desc->num_head_channels)
+            return ssde_fail(desc->context, SSDE_ERROR_SHAPE, "num_head_channels is %.0f, wanted a divisor of %.0f",
+                             (double)desc->num_head_channels, width);
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_openai_unet2d(const ssde_openai_desc *desc, ssde_unet2d_desc *shape) {
+    ssde_unet2d_desc made;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    if (!shape) return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_openai_unet2d: shape is NULL");
+    ssdei_try(ssdei_openai_check(desc));
+    memset(&made, 0, sizeof made);
+    made.height = made.width = desc->image_size;
+    made.in_channels = desc->channels * (desc->super_res ? 2 : 1);
+    made.out_channels = desc->channels * (desc->learn_sigma ? 2 : 1);
+    made.layers_per_block = desc->num_res_blocks;
+    made.downsample_padding = 1;
+    made.act_fn = SSDE_SILU;
+    made.dropout = desc->dropout;
+    made.norm_num_groups = made.attn_norm_num_groups = 32;
+    made.norm_eps = 1e-5;
+    made.scale_shift = desc->use_scale_shift_norm != 0;
+    made.attention_head_dim = desc->num_head_channels;
+    if (!desc->num_head_channels) {
+        made.num_heads = desc->num_heads;
+        made.num_heads_up = desc->num_heads_upsample;
+    }
+    made.mid_block_scale_factor = 1.0;
+    made.time_width = desc->num_channels;
+    made.flip_sin_to_cos = 1;
+    if (desc->classes && !desc->classifier_pool) {
+        made.class_embed_type = SSDE_UNET2D_CLASS_TABLE;
+        made.num_class_embeds = desc->classes;
+    }
+    made.seed = desc->seed;
+    made.context = desc->context;
+    ssdei_try(ssdei_openai_levels_of(desc, &made));
+    *shape = made;
+    return SSDE_OK;
+}
+
+/* A classifier of noisy images: a U-Net's way down and middle, and what gives the logits. */
+typedef struct ssdei_encoder {
+    ssde_unet2d_desc body;
+    size_t classes;
+    int adaptive; /* the mean; else attention from the mean to all pixels */
+} ssdei_encoder;
+
+static ssde_node ssdei_encoder_pool(ssdei_unet2d *unet, ssde_node h, size_t classes) {
+    ssde_net *net = unet->net;
+    const size_t channels = ssdei_unet2d_channels(unet, h);
+    size_t width, heads = ssdei_unet2d_heads(unet->desc, unet->desc->num_heads, channels, &width);
+    ssde_node tokens = ssde_tokens(net, h, "pool"), q, k, v;
+    q = ssde_linear(net, ssdei_first_token(net, tokens), channels, 1.0, "pool.to_q");
+    k = ssde_linear(net, tokens, channels, 1.0, "pool.to_k");
+    v = ssde_linear(net, tokens, channels, 1.0, "pool.to_v");
+    return ssde_linear(net, ssde_attention(net, q, k, v, heads), classes, 1.0, "pool.to_out.0");
+}
+
+static ssde_status ssdei_encoder_describe(ssde_net *net, ssde_node output, const ssdei_encoder *desc);
+
+static ssde_status ssdei_encoder_build(ssde_net **net, const ssdei_encoder *desc) {
+    ssdei_unet2d unet;
+    ssde_node h = -1, skips[SSDEI_MAX_SKIPS];
+    int count = 0;
+    *net = NULL;
+    ssdei_try(ssdei_unet2d_begin(&unet, &desc->body, net, skips, &count, &h));
+    h = ssdei_unet2d_norm(&unet, h, ssdei_unet2d_style_of(&unet, h, 0, 0).groups, SSDE_SILU, "conv_norm_out");
+    h = desc->adaptive ? ssde_linear(*net, ssde_mean_pixels(*net, h), desc->classes, 0.0, "conv_out")
+                       : ssdei_encoder_pool(&unet, h, desc->classes);
+    return ssdei_encoder_describe(*net, h, desc);
+}
+
+static ssde_status ssdei_openai_build(ssde_net **net, const ssde_openai_desc *desc) {
+    ssdei_encoder encoder;
+    *net = NULL;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    ssdei_try(ssde_openai_unet2d(desc, &encoder.body));
+    encoder.classes = desc->classes;
+    encoder.adaptive = desc->classifier_pool && !strcmp(desc->classifier_pool, "adaptive");
+    ssdei_try(desc->classifier_pool ? ssdei_encoder_build(net, &encoder) : ssdei_unet2d_build(net, &encoder.body));
+    (*net)->means.discrete = 1;
+    if (desc->classifier_pool) return SSDE_OK;
+    (*net)->means.output = desc->predict_xstart ? SSDE_PREDICT_DATA : SSDE_PREDICT_NOISE;
+    (*net)->means.beside = desc->super_res ? desc->channels : 0;
+    return SSDE_OK;
+}
+
+ssde_status ssde_openai_create(ssde_net **net, const ssde_openai_desc *desc) {
+    if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
+    return ssdei_net_complete(net, ssdei_openai_build(net, desc));
+}
+
+size_t ssde_openai_memory(const ssde_openai_desc *desc) {
+    ssde_net *net;
+    return ssdei_net_measure(&net, ssdei_openai_build(&net, desc));
+}
+
+/* The tables of all steps, in which those taken move to the front. */
+typedef struct ssdei_respacing {
+    const ssde_openai_desc *desc;
+    double *mean, *std, *label;
+    int count; /* taken */
+} ssdei_respacing;
+
+/* In order; the label is a product of floats there. */
+static void ssdei_respacing_take(ssdei_respacing *r, int step) {
+    const float scale = r->desc->rescale_timesteps ? (float)(1000.0 / r->desc->diffusion_steps) : 1.0f;
+    r->mean[r->count] = r->mean[step];
+    r->std[r->count] = r->std[step];
+    r->label[r->count++] = (double)((float)step * scale);
+}
+
+/* A whole number of up to 7 digits, behind which *text then is; -1: none. */
+static int ssdei_respacing_number(const char **text) {
+    int number = 0, digits = 0;
+    while (**text == ' ') ++*text;
+    for (; **text >= '0' && **text <= '9' && digits < 8; digits++) number = 10 * number + (*(*text)++ - '0');
+    while (**text == ' ') ++*text;
+    return digits && digits < 8 ? number : -1;
+}
+
+/* The least stride that gives so many steps. */
+static ssde_status ssdei_respacing_ddim(ssdei_respacing *r, const char *text) {
+    const int steps = r->desc->diffusion_steps, wanted = ssdei_respacing_number(&text);
+    int stride = 1, step;
+    while (stride < steps && (steps - 1) / stride + 1 != wanted) stride++;
+    if (*text || stride == steps)
+        return ssde_fail(r->desc->context, SSDE_ERROR_ARGUMENT,
+                         "timestep_respacing: no whole stride makes %d of %d steps", wanted, steps);
+    for (step = 0; step < steps; step += stride) ssdei_respacing_take(r, step);
+    return SSDE_OK;
+}
+
+/* Of each section the first and the last step, and those between, rounded to even as Python does. */
+static ssde_status ssdei_respacing_sections(ssdei_respacing *r, const char *text) {
+    const char *at = text;
+    int sections = 1, start = 0, section, i;
+    for (; *at; at++) sections += *at == ',';
+    for (section = 0; section < sections; section++) {
+        const int steps = r->desc->diffusion_steps, size = steps / sections + (section < steps % sections);
+        const int wanted = ssdei_respacing_number(&text);
+        const double stride = wanted > 1 ? (double)(size - 1) / (double)(wanted - 1) : 1.0;
+        double place = 0.0;
+        if (wanted < 0 || *text != (section < sections - 1 ? ',' : 0))
+            return ssde_fail(r->desc->context, SSDE_ERROR_ARGUMENT,
+                             "timestep_respacing: entry %d is no number, wanted 'ddimN', or numbers of steps as in "
+                             "'250' or '10,15,20'",
+                             section + 1);
+        if (wanted > size)
+            return ssde_fail(r->desc->context, SSDE_ERROR_ARGUMENT,
+                             "timestep_respacing: entry %d is %d, but the section has %d steps", section + 1, wanted,
+                             size);
+        for (i = 0; i < wanted; i++, place += stride) ssdei_respacing_take(r, start + (int)rint(place));
+        start += size;
+        text++;
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_openai_levels(const ssde_openai_desc *desc, const char *timestep_respacing, double *mean, double *std,
+                               double *label, int *levels) {
+    ssde_schedule_desc schedule;
+    ssdei_respacing r = {desc, mean, std, label, 0};
+    int i;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    if (!mean || !std || !label || !levels)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_openai_levels: %s is NULL",
+                         !mean    ? "mean"
+                         : !std   ? "std"
+                         : !label ? "label"
+                                  : "levels");
+    if (desc->noise_schedule != SSDE_SCHEDULE_LINEAR && desc->noise_schedule != SSDE_SCHEDULE_COSINE)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "noise_schedule is %d, wanted linear or cosine",
+                         (int)desc->noise_schedule);
+    if (desc->diffusion_steps < 2 || desc->diffusion_steps > 1 << 20)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "diffusion_steps is %d, wanted 2 to 2^20",
+                         desc->diffusion_steps);
+    schedule = ssde_schedule_defaults(desc->noise_schedule);
+    schedule.levels = desc->diffusion_steps;
+    schedule.beta_start = 1000.0 / desc->diffusion_steps * 0.0001;
+    schedule.beta_end = 1000.0 / desc->diffusion_steps * 0.02;
+    if (desc->noise_schedule == SSDE_SCHEDULE_COSINE) schedule.beta_start = schedule.beta_end = 0.0;
+    schedule.context = desc->context;
+    ssdei_try(ssde_schedule_levels(&schedule, mean, std));
+    if (!timestep_respacing || !*timestep_respacing)
+        for (i = 0; i < desc->diffusion_steps; i++) ssdei_respacing_take(&r, i);
+    else if (!strncmp(timestep_respacing, "ddim", 4))
+        ssdei_try(ssdei_respacing_ddim(&r, timestep_respacing + 4));
+    else
+        ssdei_try(ssdei_respacing_sections(&r, timestep_respacing));
+    *levels = r.count;
+    if (r.count >= 2) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "timestep_respacing: %d steps, wanted 2 or more", r.count);
 }
 
 /* ---- networks: classifier ---- */
@@ -5718,7 +8256,7 @@ static ssde_status ssdei_mlp_build(ssde_net **net, const ssde_mlp_desc *desc) {
     embedding =
         desc->embedding_type == SSDE_EMBEDDING_FOURIER
             ? ssde_fourier_embedding(*net, ssde_input_label(*net), desc->hidden / 2, desc->fourier_scale, "embedding")
-            : ssde_positional_embedding(*net, ssde_input_label(*net), desc->hidden);
+            : ssde_positional_embedding(*net, ssde_input_label(*net), desc->hidden, 1.0, 0);
     embedding = ssde_linear(*net, embedding, desc->hidden, 1.0, "embedding.dense");
     embedding = ssde_activate(*net, embedding, SSDE_SILU);
     h = ssde_linear(*net, x, desc->hidden, 1.0, "input");
@@ -5748,6 +8286,29 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
 
 /* ---- >>score net: what a network is told ---- */
 
+/* The SDE has the levels that the network's labels count. */
+static ssde_status ssdei_levels_check(ssde_context *context, const char *where, const ssdei_levels *levels,
+                                      const ssde_sde *sde) {
+    if (sde->kind == SSDE_TABULATED) return SSDE_OK; /* which gives the labels itself */
+    if (sde->kind != SSDE_VE)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "%s: the network's labels count %d noise levels of VE, sigma_max first: SDE '%s' has others",
+                         where, levels->count, ssdei_family(sde)->name);
+    if (sde->num_scales == levels->count && fabs(sde->sigma_min / levels->sigma_min - 1.0) <= 1e-6 &&
+        fabs(sde->sigma_max / levels->sigma_max - 1.0) <= 1e-6)
+        return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "%s: the SDE has num_scales %d, sigma_min %.9g, sigma_max %.9g, the network %d, %.9g, %.9g", where,
+                     sde->num_scales, sde->sigma_min, sde->sigma_max, levels->count, levels->sigma_min,
+                     levels->sigma_max);
+}
+
+/* exp of an even line from log sigma_max to log sigma_min, as models/utils.py:get_sigmas. */
+static double ssdei_levels_sigma(const ssdei_levels *levels, int index) {
+    double first = ssdei_math_log(levels->sigma_max), last = ssdei_math_log(levels->sigma_min);
+    return ssdei_math_exp(first + (last - first) * (double)index / (double)(levels->count - 1));
+}
+
 /* Sets what *means leaves open (0) to what the network says, or else to the reference's; `where` names the output. */
 static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, const ssde_net *net, const ssde_sde *sde,
                                      ssdei_meaning *means) {
@@ -5757,6 +8318,13 @@ static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, c
     if (means->sigma_data == 0.0) means->sigma_data = sigma_data;
     if (means->sigma_data == 0.0) means->sigma_data = 0.5;
     means->logarithm = ssdei_net_logarithm(net);
+    means->levels = net->levels;
+    if (net->levels.count && !means->discrete)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "%s: labels are functions of t, but the network's are indices of its %d noise levels: wanted "
+                         "discrete = 1",
+                         where, net->levels.count);
+    if (net->levels.count) ssdei_try(ssdei_levels_check(context, where, &net->levels, sde));
     ssdei_try(ssdei_output_check(context, where, means->output, means->sigma_data));
     if (means->discrete && !ssdei_family(sde)->level)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
@@ -5804,6 +8372,14 @@ static ssde_status ssdei_label(ssde_context *context, const ssdei_meaning *means
                                                                         : ssdei_family(sde)->label(sde, t);
     }
     *sigma = (float)std;
+    if (means->levels.count) {
+        if (!ssdei_is_whole((double)*label, 0.0, (double)(means->levels.count - 1)))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                             "the label at t = %.9g is %.9g, wanted an index of the network's noise levels, a whole "
+                             "number from 0 to %d",
+                             t, (double)*label, means->levels.count - 1);
+        *sigma = (float)ssdei_levels_sigma(&means->levels, (int)*label);
+    }
     if (map) ssdei_output_map(means->output, means->sigma_data, mean, std, map);
     return SSDE_OK;
 }
@@ -5885,6 +8461,50 @@ static ssde_status ssdei_class_table_find(ssde_context *context, const ssdei_cla
     return SSDE_OK;
 }
 
+/* The vectors of samples first ... first + count - 1. */
+typedef struct ssdei_vector_table {
+    float *vectors;
+    size_t count, capacity;
+    uint64_t first;
+} ssdei_vector_table;
+
+static ssde_status ssdei_vector_table_set(ssde_context *context, ssdei_vector_table *table, const float *vectors,
+                                          size_t count, uint64_t first, size_t size) {
+    void *array = table->vectors;
+    size_t floats = ssdei_multiply(count, size), bad;
+    if (vectors && !size)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "vectors are given, but the network takes none");
+    if (vectors && !count) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "count is 0, wanted at least 1");
+    if (vectors) {
+        ssdei_try(ssdei_grow(context, &array, &table->capacity, 0, floats, sizeof *vectors));
+        table->vectors = (float *)array;
+        table->count = 0;
+        bad = ssdei_first_nonfinite(vectors, floats);
+        if (bad < floats)
+            return ssde_fail(context, SSDE_ERROR_NUMERIC, "vectors: value %lu of sample %lu is not finite",
+                             (unsigned long)(bad % size), (unsigned long)(bad / size));
+        memcpy(array, vectors, floats * sizeof *vectors);
+    }
+    table->count = vectors ? count : 0;
+    table->first = first;
+    return SSDE_OK;
+}
+
+/* vectors[rows, size] of the rows' samples. */
+static ssde_status ssdei_vector_table_find(ssde_context *context, const ssdei_vector_table *table,
+                                           const uint64_t *sample, size_t rows, size_t size, float *vectors) {
+    size_t row;
+    for (row = 0; row < rows; row++) {
+        uint64_t number = sample ? sample[row] : row;
+        if (number < table->first || number - table->first >= table->count)
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                             "sample %llu has no vector: they were given for %lu samples from %llu on",
+                             (unsigned long long)number, (unsigned long)table->count, (unsigned long long)table->first);
+        memcpy(vectors + row * size, table->vectors + (number - table->first) * size, size * sizeof *vectors);
+    }
+    return SSDE_OK;
+}
+
 /* ---- score net: a network as a score model ----
    With guidance, each pass has the rows twice: with their classes, then with the null class. */
 
@@ -5899,6 +8519,9 @@ struct ssde_score_net {
     ssde_sde sde;
     ssde_run *run;
     size_t max_rows, dim, copies; /* of the rows: 2 with guidance */
+    /* A row of the network's results is `spans` times `stride` floats, of which `span` are the output, and the others
+       a learned variance's. */
+    size_t spans, span, stride;
     int derivative;
     ssdei_meaning means;
     int mixes; /* the score is made of the output and of x */
@@ -5906,10 +8529,14 @@ struct ssde_score_net {
     float *label, *sigma;  /* [copies, max_rows] */
     ssde_output_map *map;  /* [max_rows] */
     double *factor, *by_x; /* [copies, max_rows], [max_rows]; score = sum over copies of factor * net, + by_x * x */
-    float *scaled;         /* [copies, max_rows, dim] */
+    float *scaled;         /* [copies, max_rows, spans, stride] */
     ssdei_class_table table;
     int32_t *classes; /* [copies, max_rows] */
-    size_t rows;
+    ssdei_vector_table vector_table;
+    size_t vector_size;
+    float *vectors;     /* [copies, max_rows, vector_size] */
+    size_t rows;        /* of the last score; 0: there was none, or it failed */
+    const float *x;     /* its own */
     int differentiable; /* the last score was asked to be */
 };
 
@@ -5930,6 +8557,9 @@ static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sd
     if (!(desc->guidance == 0.0) && !net->classes)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %g, but the network has no classes",
                          desc->guidance);
+    if (!(desc->guidance == 0.0) && net->no_null_class)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "guidance is %g, but the network knows no null class, by which guidance goes", desc->guidance);
     return SSDE_OK;
 }
 
@@ -5941,21 +8571,27 @@ static void ssdei_score_net_arrays(void *object, ssdei_memory *memory) {
     s->map = ssdei_place(memory, ssde_output_map, s->max_rows);
     s->factor = ssdei_place(memory, double, rows);
     s->by_x = ssdei_place(memory, double, s->max_rows);
-    s->scaled = ssdei_place(memory, float, ssdei_multiply(rows, s->dim));
+    s->scaled = ssdei_place(memory, float, ssdei_multiply(rows, s->spans * s->stride));
     s->classes = ssdei_place(memory, int32_t, rows);
+    s->vectors = ssdei_place(memory, float, ssdei_multiply(rows, s->vector_size));
 }
 
 /* All but its memory, and what its run shall be. */
 static ssde_status ssdei_score_net_prepare(ssde_score_net *s, ssde_run_desc *run, const ssde_net *net,
                                            const ssde_sde *sde, const ssde_score_net_desc *desc) {
     const ssde_score_net_desc plain = desc ? *desc : ssde_score_net_defaults();
+    int learned;
     memset(s, 0, sizeof *s);
     s->context = plain.context;
     ssdei_try(ssdei_score_net_check(net, sde, &plain));
-    ssdei_try(ssdei_net_check_score(s->context, net));
+    ssdei_try(ssdei_net_check_score(s->context, net, &learned));
     s->sde = *sde;
     s->max_rows = plain.max_rows ? plain.max_rows : 64;
     s->dim = ssde_net_dim(net);
+    s->span = learned ? net->nodes[net->input].shape[2] : s->dim;
+    s->spans = s->dim / s->span;
+    s->stride = learned ? 2 * s->span : s->span;
+    s->vector_size = ssde_net_vector(net);
     s->derivative = !plain.no_derivative;
     s->means.output = plain.output;
     s->means.sigma_data = plain.sigma_data;
@@ -5993,17 +8629,30 @@ void ssde_score_net_destroy(ssde_score_net *score_net) {
     if (!score_net) return;
     ssde_run_destroy(score_net->run);
     ssdei_release(score_net->context, score_net->table.classes);
+    ssdei_release(score_net->context, score_net->vector_table.vectors);
     ssdei_release(score_net->context, score_net);
 }
 
 ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t *classes, size_t count,
                                        uint64_t first_sample) {
     if (!score_net) return SSDE_ERROR_ARGUMENT;
-    return ssdei_class_table_set(score_net->context, &score_net->table, classes, count, first_sample, -1,
-                                 score_net->run->net->classes);
+    return ssdei_class_table_set(score_net->context, &score_net->table, classes, count, first_sample,
+                                 ssdei_least_class(score_net->run->net), score_net->run->net->classes);
+}
+
+ssde_status ssde_score_net_set_vectors(ssde_score_net *score_net, const float *vectors, size_t count,
+                                       uint64_t first_sample) {
+    if (!score_net) return SSDE_ERROR_ARGUMENT;
+    return ssdei_vector_table_set(score_net->context, &score_net->vector_table, vectors, count, first_sample,
+                                  score_net->vector_size);
 }
 
 SSDEI_ONCE_END
+
+/* How much of the result is made of a copy's. */
+static double ssdei_score_net_share(const ssde_score_net *s, size_t copy) {
+    return copy ? -s->guidance : 1.0 + s->guidance;
+}
 
 /* The score at row, of which its copies have their shares; in float where x has no part in it. */
 static void ssdei_score_net_factors(ssde_score_net *s, size_t row, size_t rows) {
@@ -6011,7 +8660,7 @@ static void ssdei_score_net_factors(ssde_score_net *s, size_t row, size_t rows) 
     size_t copy;
     if (s->means.output == SSDE_PREDICT_SCORE) factor = 1.0;
     for (copy = 0; copy < s->copies; copy++) {
-        double share = copy ? -s->guidance : 1.0 + s->guidance;
+        double share = ssdei_score_net_share(s, copy);
         s->factor[copy * rows + row] = s->mixes ? share * factor : (double)((float)share * (float)factor);
     }
     s->by_x[row] = s->mixes ? -s->map[row].noise_x / sigma : 0.0;
@@ -6032,7 +8681,12 @@ static ssde_status ssdei_score_net_rows(ssde_score_net *s, const double *t, cons
         s->sigma[rows + row] = s->sigma[row];
         s->classes[rows + row] = -1;
     }
-    return net->classes ? ssde_run_set_classes(s->run, s->classes, s->copies * rows) : SSDE_OK;
+    if (net->classes) ssdei_try(ssde_run_set_classes(s->run, s->classes, s->copies * rows));
+    if (!s->vector_size) return SSDE_OK;
+    for (row = 0; row < s->copies; row++)
+        ssdei_try(ssdei_vector_table_find(s->context, &s->vector_table, sample, rows, s->vector_size,
+                                          s->vectors + row * rows * s->vector_size));
+    return ssde_run_set_vectors(s->run, s->vectors, s->copies * rows);
 }
 
 /* x as the network wants it, for each copy; x itself where that is so. */
@@ -6044,19 +8698,20 @@ static const float *ssdei_score_net_input(ssde_score_net *s, const float *x, siz
     return s->scaled;
 }
 
-/* out = the score, by the network's results value [copies, rows, dim]. */
-static void ssdei_score_net_combine(const ssde_score_net *s, const float *value, const float *x, size_t rows,
-                                    float *out) {
-    size_t count = rows * s->dim, row, at;
-    for (row = 0, at = 0; row < rows; row++) {
-        const double *factor = s->factor + row;
-        for (; at < (row + 1) * s->dim; at++) {
-            if (s->mixes) { /* terms that may cancel */
-                double sum = factor[0] * (double)value[at] + s->by_x[row] * (double)x[at];
-                out[at] = (float)(s->copies == 2 ? sum + factor[rows] * (double)value[count + at] : sum);
+/* out = sum over copies of factor[copy] * net + by_x * x at a row; in float where x has no part in it. */
+static void ssdei_score_net_row(const ssde_score_net *s, size_t row, const double factor[2], const double *by_x,
+                                float *out) {
+    const size_t floats = s->spans * s->stride, copy = s->rows * floats;
+    const float *value = ssdei_value(s->run, s->run->net->output) + row * floats, *x = s->x + row * s->dim;
+    size_t i, at;
+    for (i = 0; i < s->spans; i++, value += s->stride) {
+        for (at = 0; at < s->span; at++, x++, out++) {
+            if (by_x) { /* terms that may cancel */
+                double sum = factor[0] * (double)value[at] + *by_x * (double)*x;
+                *out = (float)(s->copies == 2 ? sum + factor[1] * (double)value[copy + at] : sum);
             } else {
-                out[at] = value[at] * (float)factor[0];
-                if (s->copies == 2) out[at] += value[count + at] * (float)factor[rows];
+                *out = value[at] * (float)factor[0];
+                if (s->copies == 2) *out += value[copy + at] * (float)factor[1];
             }
         }
     }
@@ -6067,7 +8722,9 @@ SSDEI_ONCE_BEGIN
 static ssde_status ssdei_score_net_score(void *user, const float *x, const double *t, const uint64_t *sample,
                                          size_t rows, int differentiate, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
+    size_t row;
     s->differentiable = 0;
+    s->rows = 0;
     if (!x || !t || !out)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: %s is NULL", !x ? "x" : !t ? "t" : "out");
     if (!rows || rows > s->max_rows)
@@ -6076,30 +8733,81 @@ static ssde_status ssdei_score_net_score(void *user, const float *x, const doubl
     ssdei_try(ssdei_score_net_rows(s, t, sample, rows));
     ssdei_try(ssde_run_forward(s->run, ssdei_score_net_input(s, x, rows), s->label, s->sigma, s->copies * rows, 0, 0,
                                NULL, NULL));
-    ssdei_score_net_combine(s, ssdei_value(s->run, s->run->net->output), x, rows, out);
+    s->x = x;
     s->rows = rows;
+    for (row = 0; row < rows; row++) {
+        const double factor[2] = {s->factor[row], s->copies == 2 ? s->factor[rows + row] : 0.0};
+        ssdei_score_net_row(s, row, factor, s->mixes ? &s->by_x[row] : NULL, out + row * s->dim);
+    }
     s->differentiable = differentiate && s->derivative;
     return SSDE_OK;
 }
 
+/* What is told of the rows of the score right before. */
+static ssde_status ssdei_score_net_check_rows(const ssde_score_net *s, const char *name, const void *in,
+                                              const float *out, size_t rows) {
+    if (!in || !out) return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "%s: %s is NULL", name, in ? "out" : "v");
+    if (rows == s->rows && rows) return SSDE_OK;
+    return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "%s: rows is %.0f, wanted %.0f as of the score right before",
+                     name, (double)rows, (double)s->rows);
+}
+
+/* v times each copy's share of the score, 0 for a learned variance: what is differentiated. */
+static void ssdei_score_net_gradient(ssde_score_net *s, const float *v, size_t rows) {
+    float *to = s->scaled;
+    size_t row, i;
+    for (row = 0; row < s->copies * rows; row++) {
+        const float *from = v + row % rows * s->dim;
+        for (i = 0; i < s->spans; i++, from += s->span, to += s->stride) {
+            ssdei_scale_row(s->span, s->factor[row] * s->map[row % rows].input, from, to);
+            if (s->stride > s->span) memset(to + s->span, 0, s->span * sizeof *to);
+        }
+    }
+}
+
 static ssde_status ssdei_score_net_vjp(void *user, const float *v, size_t rows, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
-    size_t dim = s->dim, count = rows * dim, row, i;
-    if (!v || !out) return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: %s is NULL", v ? "out" : "v");
+    size_t dim = s->dim, count = rows * dim, i;
     if (!s->differentiable)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT,
                          "vjp: there was no score(..., differentiate = 1) right before");
-    if (rows != s->rows)
-        return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: rows is %.0f, wanted %.0f as of the score right before",
-                         (double)rows, (double)s->rows);
-    for (row = 0; row < s->copies * rows; row++)
-        ssdei_scale_row(dim, s->factor[row] * s->map[row % rows].input, v + row % rows * dim, s->scaled + row * dim);
+    ssdei_try(ssdei_score_net_check_rows(s, "vjp", v, out, rows));
+    ssdei_score_net_gradient(s, v, rows);
     if (s->copies == 1 && !s->mixes) return ssde_run_backward(s->run, s->scaled, out, NULL);
     ssdei_try(ssde_run_backward(s->run, s->scaled, s->scaled, NULL));
     for (i = 0; i < count; i++) {
         double sum = (double)s->scaled[i] + s->by_x[i / dim] * (double)v[i];
         out[i] = (float)(s->copies == 2 ? sum + (double)s->scaled[count + i] : sum);
     }
+    return SSDE_OK;
+}
+
+/* What they stand for at m = 0 is infinite for a network that gives score or noise. */
+static ssde_status ssdei_score_net_denoised(void *user, size_t rows, float *out) {
+    ssde_score_net *s = (ssde_score_net *)user;
+    size_t row, copy;
+    ssdei_try(ssdei_score_net_check_rows(s, "denoised", out, out, rows));
+    for (row = 0; row < rows; row++, out += s->dim) {
+        const ssde_output_map *map = &s->map[row];
+        double factor[2];
+        if (!(fabs(map->data_output) <= DBL_MAX && fabs(map->data_x) <= DBL_MAX))
+            return ssde_fail(s->context, SSDE_ERROR_NUMERIC,
+                             "denoised: row %lu is at a t where m is 0, so that x says nothing of x(0), nor does the "
+                             "network's output, '%s': wanted data, velocity, edm or flow",
+                             (unsigned long)row, ssdei_parameterisation_names[s->means.output]);
+        for (copy = 0; copy < 2; copy++) factor[copy] = ssdei_score_net_share(s, copy) * map->data_output;
+        ssdei_score_net_row(s, row, factor, &map->data_x, out);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_score_net_variance(void *user, size_t rows, float *out) {
+    ssde_score_net *s = (ssde_score_net *)user;
+    const float *v = ssdei_value(s->run, s->run->net->output) + s->span;
+    size_t i, at;
+    ssdei_try(ssdei_score_net_check_rows(s, "variance", out, out, rows));
+    for (i = 0; i < rows * s->spans; i++, v += s->stride)
+        for (at = 0; at < s->span; at++) *out++ = 0.5f * (v[at] + 1.0f);
     return SSDE_OK;
 }
 
@@ -6111,6 +8819,8 @@ ssde_score_model ssde_score_net_model(ssde_score_net *score_net) {
     model.max_rows = score_net->max_rows;
     model.score = ssdei_score_net_score;
     model.vjp = score_net->derivative ? ssdei_score_net_vjp : NULL;
+    model.denoised = ssdei_score_net_denoised;
+    model.variance = score_net->stride > score_net->span ? ssdei_score_net_variance : NULL;
     model.user = score_net;
     return model;
 }
@@ -6349,8 +9059,6 @@ static ssde_status ssdei_train_out_of_range(const ssde_train_desc *desc, const c
                      value, wanted);
 }
 
-static int ssdei_in_range(double value, double low, double high) { return value >= low && value <= high; }
-
 static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
     if (!desc->batch || desc->batch > INT_MAX)
         return ssdei_train_out_of_range(desc, "batch", (double)desc->batch, "1 to 2147483647");
@@ -6438,13 +9146,23 @@ static ssde_run_desc ssdei_trainer_run_desc(const ssde_train_desc *train) {
 /* The network is of the kind that desc trains. */
 static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ssde_net *net) {
     const ssde_train_desc *desc = &trainer->desc;
-    if (!desc->classifier) ssdei_try(ssdei_net_check_score(trainer->context, net));
+    int learned = 0;
+    if (!desc->classifier) ssdei_try(ssdei_net_check_score(trainer->context, net, &learned));
+    if (learned)
+        return ssde_fail(trainer->context, SSDE_ERROR_UNSUPPORTED,
+                         "the network gives %.0f channels of %.0f: the second half is a learned variance, which no "
+                         "loss here trains, and which would be wrong after the first half's training",
+                         (double)net->nodes[net->output].shape[2], (double)net->nodes[net->input].shape[2]);
     if (desc->classifier && (ssde_net_output_dim(net) < 2 || net->classes))
         return ssde_fail(
             trainer->context, SSDE_ERROR_ARGUMENT,
             "ssde_trainer_create: desc.classifier is set, but the network has %.0f results, and %.0f classes "
             "as a condition",
             (double)ssde_net_output_dim(net), (double)net->classes);
+    if (desc->class_dropout > 0.0 && net->no_null_class)
+        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
+                         "ssde_trainer_create: desc.class_dropout is %g, but the network knows no null class",
+                         desc->class_dropout);
     if (desc->class_dropout > 0.0 && !net->classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "ssde_trainer_create: desc.class_dropout is %g, but the network has no classes",
@@ -6687,8 +9405,8 @@ static ssde_status ssdei_train_classes(ssde_trainer *trainer, const int32_t *cla
     if (!classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "classes is NULL, wanted one of the %.0f classes for each row", (double)count);
-    ssdei_try(
-        ssdei_check_classes(trainer->context, "classes", classes, rows, trainer->desc.classifier ? 0 : -1, count));
+    ssdei_try(ssdei_check_classes(trainer->context, "classes", classes, rows,
+                                  trainer->desc.classifier ? 0 : ssdei_least_class(trainer->net), count));
     memcpy(trainer->classes, classes, rows * sizeof *classes);
     return SSDE_OK;
 }
@@ -6919,6 +9637,7 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
     if (trainer->step >> 32) return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_train_step: 2^32 steps were taken");
     ssdei_try(ssdei_train_data_check(trainer, batch->x, batch->rows));
     ssdei_try(ssdei_train_classes(trainer, batch->classes, batch->rows));
+    ssdei_try(ssde_run_set_vectors(trainer->run, batch->vectors, batch->rows));
     if (!trainer->scale_seen)
         ssdei_warn_scale(context, "ssde_train_step", &trainer->sde, batch->x, batch->rows * trainer->dim,
                          trainer->desc.levels, trainer->desc.low, trainer->desc.high);
@@ -6950,6 +9669,8 @@ ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const ssde_batch *batch
             ssdei_try(ssdei_train_classes(trainer, batch->classes ? batch->classes + begin : NULL, count));
         else
             for (row = 0; row < count; row++) trainer->classes[row] = -1;
+        ssdei_try(ssde_run_set_vectors(
+            trainer->run, batch->vectors ? batch->vectors + begin * ssde_net_vector(trainer->net) : NULL, count));
         ssdei_try(ssdei_train_perturb(trainer, batch->x + begin * trainer->dim, count, seed, 0, 0));
         ssdei_try(ssdei_train_losses(trainer, count, seed, 0, 1.0, NULL));
         for (row = 0; row < count; row++) {
@@ -7064,8 +9785,40 @@ static const ssdei_configuration ssdei_configurations[] = {
 };
 enum { SSDEI_CONFIGURATIONS = sizeof ssdei_configurations / sizeof ssdei_configurations[0] };
 
+/* RefineNets, of data in [0, 1], batches of 128, no warm-up and no clipping. */
+typedef struct ssdei_refinenet_configuration {
+    const char *name;
+    ssde_refinenet_name net;
+    size_t size;
+    double sigma_max;
+    int num_scales;
+    double lr, ema_rate;
+} ssdei_refinenet_configuration;
+static const ssdei_refinenet_configuration ssdei_refinenet_configurations[] = {
+    {"ve/ncsn/celeba", SSDE_NCSN, 64, 1.0, 10, 1e-3, 0.0},
+    {"ve/ncsn/celeba_124", SSDE_NCSN, 64, 90.0, 500, 1e-3, 0.0},
+    {"ve/ncsn/celeba_1245", SSDE_NCSN, 64, 90.0, 500, 1e-3, 0.999},
+    {"ve/ncsn/celeba_5", SSDE_NCSN, 64, 1.0, 10, 1e-3, 0.999},
+    {"ve/ncsn/cifar10", SSDE_NCSN, 32, 1.0, 10, 1e-3, 0.0},
+    {"ve/ncsn/cifar10_124", SSDE_NCSN, 32, 50.0, 232, 1e-3, 0.0},
+    {"ve/ncsn/cifar10_1245", SSDE_NCSN, 32, 50.0, 232, 1e-3, 0.999},
+    {"ve/ncsn/cifar10_5", SSDE_NCSN, 32, 1.0, 10, 1e-3, 0.999},
+    {"ve/ncsnv2/bedroom", SSDE_NCSNV2_128, 128, 190.0, 1086, 1e-4, 0.9999},
+    {"ve/ncsnv2/celeba", SSDE_NCSNV2_64, 64, 90.0, 500, 1e-4, 0.999},
+    {"ve/ncsnv2/cifar10", SSDE_NCSNV2_64, 32, 50.0, 232, 1e-4, 0.999},
+};
+enum { SSDEI_REFINENETS = sizeof ssdei_refinenet_configurations / sizeof ssdei_refinenet_configurations[0] };
+
 const char *ssde_configuration_name(size_t index) {
-    return index < SSDEI_CONFIGURATIONS ? ssdei_configurations[index].name : NULL;
+    if (index < SSDEI_CONFIGURATIONS) return ssdei_configurations[index].name;
+    index -= SSDEI_CONFIGURATIONS;
+    return index < SSDEI_REFINENETS ? ssdei_refinenet_configurations[index].name : NULL;
+}
+
+static const ssdei_refinenet_configuration *ssdei_refinenet_configuration_find(const char *name) {
+    const ssdei_refinenet_configuration *row = ssdei_refinenet_configurations, *end = row + SSDEI_REFINENETS;
+    while (row < end && strcmp(row->name, name)) row++;
+    return row < end ? row : NULL;
 }
 
 static ssde_unet_desc ssdei_configuration_shape(const ssdei_configuration *row, const ssdei_images *images,
@@ -7110,6 +9863,9 @@ ssde_status ssde_configuration(ssde_context *context, const char *name, ssde_une
     ssde_sde own;
     if (!name) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_configuration: name is NULL");
     while (row < end && strcmp(row->name, name)) row++;
+    if (row == end && ssdei_refinenet_configuration_find(name))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "'%s' is a RefineNet's: ssde_refinenet_configuration, with a ssde_refinenet_desc", name);
     if (row == end)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "no configuration '%.40s'; known: {subvp,ve,vp}/cifar10_*, vp/ddpm/{cifar10*,bedroom,celebahq,"
@@ -7132,6 +9888,43 @@ ssde_status ssde_configuration(ssde_context *context, const char *name, ssde_une
     return SSDE_OK;
 }
 
+ssde_status ssde_refinenet_configuration(ssde_context *context, const char *name, ssde_refinenet_desc *shape,
+                                         ssde_sde *sde, ssde_train_desc *train) {
+    const ssdei_refinenet_configuration *row;
+    ssde_sde own;
+    if (!name) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_refinenet_configuration: name is NULL");
+    row = ssdei_refinenet_configuration_find(name);
+    if (!row && ssde_configuration(NULL, name, NULL, NULL, NULL) == SSDE_OK)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "'%s' is a U-Net's: ssde_configuration, with a ssde_unet_desc",
+                         name);
+    if (!row)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "no RefineNet's configuration '%.40s'; known: ve/ncsn/{celeba,cifar10}{,_124,_1245,_5}, "
+                         "ve/ncsnv2/{bedroom,celeba,cifar10}; all: ssde_configuration_name",
+                         name);
+    own = ssde_ve(0.01, row->sigma_max);
+    own.num_scales = row->num_scales;
+    if (shape) {
+        *shape = ssdei_refinenet_of(row->net, row->size, row->size, 3);
+        shape->num_scales = row->num_scales;
+        shape->sigma_max = row->sigma_max;
+        shape->context = context;
+    }
+    if (train) {
+        *train = ssde_train_defaults(&own, 0);
+        train->loss.discrete = 1;
+        train->loss.half_sum = 1;
+        train->lr = row->lr;
+        train->warmup = 0;
+        train->grad_clip = 0.0;
+        train->ema_rate = row->ema_rate;
+        train->random_flip = 1;
+        train->context = context;
+    }
+    if (sde) *sde = own;
+    return SSDE_OK;
+}
+
 /* ---- >>models: descriptions ----
    A description is the reference's configuration as one flat JSON object, {"model.nf": 128, ...}. One function per
    struct names its fields; it writes them, reads them, or compares them with what a file says. */
@@ -7145,6 +9938,7 @@ typedef struct ssdei_fields {
     ssdei_text text;    /* written to */
     const char *json;   /* read from, or compared with */
     const char *path;   /* of the file, for error texts */
+    int levels_written; /* those of the network, which the SDE shares */
 } ssdei_fields;
 
 static ssdei_fields ssdei_fields_over(ssdei_fields_mode mode, ssde_context *context, const char *json,
@@ -7352,6 +10146,8 @@ static const char *const ssdei_embedding_names[] = {"positional", "fourier", NUL
 static const char *const ssdei_unet_names[] = {"ncsnpp", "ddpm", NULL};
 static const char *const ssdei_classifier_names[] = {"classifier", NULL};
 static const char *const ssdei_mlp_names[] = {"mlp", NULL};
+static const char *const ssdei_unet2d_names[] = {"unet2d", NULL};
+static const char *const ssdei_encoder_names[] = {"unet2d_classifier", NULL};
 
 /* Whether a field that may be missing is there: when writing, where its value is not the usual one. */
 static int ssdei_field_present(ssdei_fields *fields, const char *key, int unusual) {
@@ -7360,18 +10156,18 @@ static int ssdei_field_present(ssdei_fields *fields, const char *key, int unusua
     return ssdei_fields_find(fields, key, &value) || (fields->mode == SSDEI_FIELDS_COMPARE && unusual);
 }
 
-static void ssdei_unet_image_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
+static void ssdei_image_fields(ssdei_fields *fields, size_t *height, size_t *width, size_t *channels, int *centered) {
     ssdei_json value;
-    int square = fields->mode == SSDEI_FIELDS_WRITE ? desc->height == desc->width
+    int square = fields->mode == SSDEI_FIELDS_WRITE ? *height == *width
                                                     : !ssdei_fields_find(fields, "data.image_height", &value);
     if (square)
-        desc->height = desc->width = ssdei_field_size(fields, "data.image_size", desc->width);
+        *height = *width = ssdei_field_size(fields, "data.image_size", *width);
     else {
-        desc->height = ssdei_field_size(fields, "data.image_height", desc->height);
-        desc->width = ssdei_field_size(fields, "data.image_width", desc->width);
+        *height = ssdei_field_size(fields, "data.image_height", *height);
+        *width = ssdei_field_size(fields, "data.image_width", *width);
     }
-    desc->channels = ssdei_field_size(fields, "data.num_channels", desc->channels);
-    desc->centered = ssdei_field_flag(fields, "data.centered", desc->centered);
+    *channels = ssdei_field_size(fields, "data.num_channels", *channels);
+    *centered = ssdei_field_flag(fields, "data.centered", *centered);
 }
 
 static void ssdei_unet_level_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
@@ -7419,7 +10215,7 @@ static void ssdei_unet_ncsnpp_fields(ssdei_fields *fields, ssde_unet_desc *desc)
 static void ssdei_unet_fields(ssdei_fields *fields, const char *name, ssde_unet_desc *desc) {
     static const char *const noise[] = {"embedding", "channel", "scale_shift", NULL};
     desc->name = (ssde_unet_name)ssdei_field_choice(fields, name, (int)desc->name, ssdei_unet_names);
-    ssdei_unet_image_fields(fields, desc);
+    ssdei_image_fields(fields, &desc->height, &desc->width, &desc->channels, &desc->centered);
     ssdei_unet_level_fields(fields, desc);
     desc->nf = ssdei_field_size(fields, "model.nf", desc->nf);
     desc->num_res_blocks = ssdei_field_int(fields, "model.num_res_blocks", desc->num_res_blocks);
@@ -7453,6 +10249,89 @@ static void ssdei_mlp_fields(ssdei_fields *fields, ssde_mlp_desc *desc) {
     desc->scale_by_sigma = ssdei_field_flag(fields, "model.scale_by_sigma", desc->scale_by_sigma);
 }
 
+static void ssdei_refinenet_fields(ssdei_fields *fields, ssde_refinenet_desc *desc) {
+    static const char *const normalizations[] = {"InstanceNorm++", "InstanceNorm", "VarianceNorm", "NoneNorm", NULL};
+    static const char *const nonlinearities[] = {"elu", "relu", "lrelu", "swish", NULL};
+    static const ssde_activation activations[] = {SSDE_ELU, SSDE_RELU, SSDE_LEAKY_RELU, SSDE_SILU};
+    int nonlinearity = 0;
+    while (nonlinearity < 3 && activations[nonlinearity] != desc->nonlinearity) nonlinearity++;
+    desc->name = (ssde_refinenet_name)ssdei_field_choice(fields, "model.name", (int)desc->name, ssdei_refinenet_names);
+    ssdei_image_fields(fields, &desc->height, &desc->width, &desc->channels, &desc->centered);
+    desc->nf = ssdei_field_size(fields, "model.nf", desc->nf);
+    desc->normalization =
+        (ssde_normalization)ssdei_field_choice(fields, "model.normalization", (int)desc->normalization, normalizations);
+    nonlinearity = ssdei_field_choice(fields, "model.nonlinearity", nonlinearity, nonlinearities);
+    desc->nonlinearity = activations[nonlinearity];
+    desc->num_scales = ssdei_field_int(fields, "model.num_scales", desc->num_scales);
+    desc->sigma_min = ssdei_field_number(fields, "model.sigma_min", desc->sigma_min);
+    desc->sigma_max = ssdei_field_number(fields, "model.sigma_max", desc->sigma_max);
+}
+
+/* A level's blocks on a way, as one name for each level: the resampling, and what else there is. */
+static void ssdei_unet2d_blocks_field(ssdei_fields *fields, const char *key, ssde_unet2d_blocks *blocks, int count) {
+    double numbers[SSDE_MAX_LEVELS];
+    int i;
+    for (i = 0; i < count; i++)
+        numbers[i] = (double)((blocks[i].attention != 0) + 2 * (blocks[i].skip != 0) + 4 * (int)blocks[i].resampling);
+    if (ssdei_field_list(fields, key, numbers, count, SSDE_MAX_LEVELS) != count)
+        ssdei_fields_fail(fields, key, "is not one for each of model.block_out_channels");
+    for (i = 0; i < count && fields->status == SSDE_OK; i++) {
+        int bits = ssdei_is_whole(numbers[i], 0.0, 11.0) ? (int)numbers[i] : 12;
+        if (bits == 12) ssdei_fields_fail(fields, key, "has an entry that is none of its values");
+        blocks[i].attention = bits & 1;
+        blocks[i].skip = bits >> 1 & 1;
+        blocks[i].resampling = (ssde_unet2d_resampling)(bits >> 2);
+    }
+}
+
+/* Under "model.name" or, for a classifier's, another key. */
+static void ssdei_unet2d_fields(ssdei_fields *fields, const char *name, ssde_unet2d_desc *desc) {
+    static const char *const times[] = {"positional", "fourier", "learned", NULL};
+    static const char *const classes[] = {"none", "table", "timestep", "identity", NULL};
+    static const char *const activations[] = {"silu", "mish", "gelu", "relu", NULL};
+    static const ssde_activation functions[] = {SSDE_SILU, SSDE_MISH, SSDE_GELU, SSDE_RELU};
+    double numbers[SSDE_MAX_LEVELS];
+    int i, act = 0;
+    ssdei_field_choice(fields, name, 0, ssdei_unet2d_names);
+    desc->height = ssdei_field_size(fields, "data.image_height", desc->height);
+    desc->width = ssdei_field_size(fields, "data.image_width", desc->width);
+    desc->in_channels = ssdei_field_size(fields, "model.in_channels", desc->in_channels);
+    desc->out_channels = ssdei_field_size(fields, "model.out_channels", desc->out_channels);
+    desc->center_input_sample = ssdei_field_flag(fields, "model.center_input_sample", desc->center_input_sample);
+    for (i = 0; i < desc->num_levels; i++) numbers[i] = (double)desc->block_out_channels[i];
+    desc->num_levels =
+        ssdei_field_sizes(fields, "model.block_out_channels", numbers, desc->num_levels, SSDE_MAX_LEVELS, 65536.0);
+    for (i = 0; i < desc->num_levels; i++) desc->block_out_channels[i] = (size_t)numbers[i];
+    ssdei_unet2d_blocks_field(fields, "model.down_blocks", desc->down, desc->num_levels);
+    ssdei_unet2d_blocks_field(fields, "model.up_blocks", desc->up, desc->num_levels);
+    desc->layers_per_block = ssdei_field_int(fields, "model.layers_per_block", desc->layers_per_block);
+    desc->downsample_padding = ssdei_field_int(fields, "model.downsample_padding", desc->downsample_padding);
+    while (act < 3 && functions[act] != desc->act_fn) act++;
+    desc->act_fn = functions[ssdei_field_choice(fields, "model.act_fn", act, activations)];
+    desc->dropout = ssdei_field_number(fields, "model.dropout", desc->dropout);
+    desc->norm_num_groups = ssdei_field_size(fields, "model.norm_num_groups", desc->norm_num_groups);
+    desc->norm_eps = ssdei_field_number(fields, "model.norm_eps", desc->norm_eps);
+    desc->scale_shift = ssdei_field_flag(fields, "model.scale_shift", desc->scale_shift);
+    desc->attention_head_dim = ssdei_field_size(fields, "model.attention_head_dim", desc->attention_head_dim);
+    desc->num_heads = ssdei_field_size(fields, "model.num_heads", desc->num_heads);
+    desc->num_heads_up = ssdei_field_size(fields, "model.num_heads_up", desc->num_heads_up);
+    desc->no_mid_block = ssdei_field_flag(fields, "model.no_mid_block", desc->no_mid_block);
+    desc->no_mid_attention = ssdei_field_flag(fields, "model.no_mid_attention", desc->no_mid_attention);
+    desc->mid_block_scale_factor =
+        ssdei_field_number(fields, "model.mid_block_scale_factor", desc->mid_block_scale_factor);
+    desc->attn_norm_num_groups = ssdei_field_size(fields, "model.attn_norm_num_groups", desc->attn_norm_num_groups);
+    desc->time_embedding_type = (ssde_unet2d_time)ssdei_field_choice(fields, "model.time_embedding_type",
+                                                                     (int)desc->time_embedding_type, times);
+    desc->time_width = ssdei_field_size(fields, "model.time_width", desc->time_width);
+    desc->freq_shift = ssdei_field_number(fields, "model.freq_shift", desc->freq_shift);
+    desc->flip_sin_to_cos = ssdei_field_flag(fields, "model.flip_sin_to_cos", desc->flip_sin_to_cos);
+    desc->time_embedding_dim = ssdei_field_size(fields, "model.time_embedding_dim", desc->time_embedding_dim);
+    desc->num_train_timesteps = ssdei_field_size(fields, "model.num_train_timesteps", desc->num_train_timesteps);
+    desc->class_embed_type =
+        (ssde_unet2d_classes)ssdei_field_choice(fields, "model.class_embed_type", (int)desc->class_embed_type, classes);
+    desc->num_class_embeds = ssdei_field_size(fields, "model.num_class_embeds", desc->num_class_embeds);
+}
+
 /* The kind by its name, with `suffix` behind; `saved`: of those that files hold, which come first. */
 static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key, const char *suffix, int saved,
                                           const ssde_sde *sde) {
@@ -7474,7 +10353,7 @@ static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key,
 static void ssdei_sde_fields(ssdei_fields *fields, ssde_sde *sde) {
     const ssdei_sde_number *number;
     sde->kind = ssdei_sde_kind_field(fields, "training.sde", "sde", 1, sde);
-    for (number = ssdei_family(sde)->numbers; number && number->name; number++) {
+    for (number = ssdei_family(sde)->numbers; number && number->name && !fields->levels_written; number++) {
         char key[32];
         double value;
         memcpy(&value, (char *)sde + number->offset, sizeof value);
@@ -7482,7 +10361,7 @@ static void ssdei_sde_fields(ssdei_fields *fields, ssde_sde *sde) {
         value = ssdei_field_number(fields, key, value);
         memcpy((char *)sde + number->offset, &value, sizeof value);
     }
-    sde->num_scales = ssdei_field_int(fields, "model.num_scales", sde->num_scales);
+    if (!fields->levels_written) sde->num_scales = ssdei_field_int(fields, "model.num_scales", sde->num_scales);
     /* Not the reference's; written where it is not the family's own. */
     if (ssdei_field_present(fields, "sde.prior_std", sde->prior_std > 0.0 || sde->prior_std < 0.0))
         sde->prior_std = ssdei_field_number(fields, "sde.prior_std", sde->prior_std);
@@ -7499,6 +10378,13 @@ static ssde_status ssdei_fields_finish(ssdei_fields *fields, char **text) {
     return fields->status;
 }
 
+static ssde_status ssdei_net_described(ssde_net *net, ssde_node output, ssdei_fields *fields) {
+    net->output = output;
+    net->status = ssdei_fields_finish(fields, &net->description);
+    if (net->status == SSDE_OK) net->description_size = strlen(net->description) + 1;
+    return net->status;
+}
+
 static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet_desc *unet,
                                       ssde_classifier_desc *classifier, ssde_mlp_desc *mlp) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
@@ -7506,10 +10392,37 @@ static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet
     if (unet) ssdei_unet_fields(&fields, "model.name", unet);
     if (classifier) ssdei_classifier_fields(&fields, classifier);
     if (mlp) ssdei_mlp_fields(&fields, mlp);
-    net->output = output;
-    net->status = ssdei_fields_finish(&fields, &net->description);
-    if (net->status == SSDE_OK) net->description_size = strlen(net->description) + 1;
-    return net->status;
+    return ssdei_net_described(net, output, &fields);
+}
+
+static ssde_status ssdei_refinenet_describe(ssde_net *net, ssde_node output, ssde_refinenet_desc *desc) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
+    if (net->status != SSDE_OK) return net->status;
+    ssdei_refinenet_fields(&fields, desc);
+    return ssdei_net_described(net, output, &fields);
+}
+
+static ssde_status ssdei_unet2d_describe(ssde_net *net, ssde_node output, const ssde_unet2d_desc *desc) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
+    ssde_unet2d_desc copy = *desc;
+    if (net->status != SSDE_OK) return net->status;
+    ssdei_unet2d_fields(&fields, "model.name", &copy);
+    return ssdei_net_described(net, output, &fields);
+}
+
+static void ssdei_encoder_fields(ssdei_fields *fields, ssdei_encoder *desc) {
+    ssdei_field_choice(fields, "model.name", 0, ssdei_encoder_names);
+    desc->classes = ssdei_field_size(fields, "classifier.classes", desc->classes);
+    desc->adaptive = ssdei_field_flag(fields, "classifier.adaptive_pool", desc->adaptive);
+    ssdei_unet2d_fields(fields, "classifier.body", &desc->body);
+}
+
+static ssde_status ssdei_encoder_describe(ssde_net *net, ssde_node output, const ssdei_encoder *desc) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
+    ssdei_encoder copy = *desc;
+    if (net->status != SSDE_OK) return net->status;
+    ssdei_encoder_fields(&fields, &copy);
+    return ssdei_net_described(net, output, &fields);
 }
 
 /* What labels and output mean: as the reference's training.continuous, whether labels are functions of t rather than
@@ -7517,6 +10430,8 @@ static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet
 static void ssdei_meaning_fields(ssdei_fields *fields, ssdei_meaning *means) {
     if (ssdei_field_present(fields, "training.continuous", 1))
         means->discrete = !ssdei_field_flag(fields, "training.continuous", !means->discrete);
+    if (ssdei_field_present(fields, "model.channels_beside_x", means->beside > 0))
+        means->beside = ssdei_field_size(fields, "model.channels_beside_x", means->beside);
     if (!ssdei_field_present(fields, "training.output", means->output != SSDE_PREDICT_DEFAULT)) return;
     means->output = (ssde_parameterisation)ssdei_field_choice(fields, "training.output", (int)means->output,
                                                               ssdei_parameterisation_names);
@@ -7527,9 +10442,11 @@ static void ssdei_meaning_fields(ssdei_fields *fields, ssdei_meaning *means) {
 }
 
 /* A network's description, the SDE's fields, if it is not NULL, and what labels and output mean. */
-static ssde_status ssdei_describe_model(ssde_context *context, const char *description, const ssde_sde *sde,
-                                        ssdei_meaning means, char **text) {
+static ssde_status ssdei_describe_model(ssde_context *context, const ssde_net *net, const ssde_sde *sde, char **text) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, context, NULL, "");
+    const char *description = net->description;
+    ssdei_meaning means = net->means;
+    fields.levels_written = net->levels.count != 0;
     if (strlen(description) > 2) ssdei_text_add_bytes(&fields.text, description, strlen(description) - 1);
     if (sde) {
         ssde_sde copy = *sde;
@@ -7567,13 +10484,14 @@ static ssde_status ssdei_part_finite(ssde_context *context, const ssde_net *net,
 
 /* Declares a part's tensors, or puts their values, for which `scratch` holds the largest parameter. */
 static void ssdei_part_write(ssdei_tensor_writer *writer, const ssde_net *net, const ssdei_part *part, float *scratch) {
+    const ssdei_kernels *kernels = ssdei_kernels_for(writer->header.context);
     size_t i;
     for (i = 0; i < net->parameter_count; i++) {
         const ssdei_parameter *parameter = &net->parameters[i];
         const ssde_parameter *info = &parameter->info;
         if (!ssdei_part_has(part, parameter)) continue;
         if (scratch) {
-            ssdei_parameter_to_file(parameter, part->values + parameter->offset, scratch);
+            ssdei_parameter_to_file(kernels, parameter, part->values + parameter->offset, scratch);
             ssdei_tensor_writer_put(writer, scratch, info->count);
         } else {
             ssdei_tensor_writer_declare(writer, part->prefix, info->name, info->rank, info->shape);
@@ -7609,15 +10527,16 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
     if (!net->description)
         return ssde_fail(
             context, SSDE_ERROR_UNSUPPORTED,
-            "only networks of ssde_unet_create, ssde_classifier_net_create and ssde_mlp_create can be saved "
-            "as models");
+            "only networks of ssde_unet_create, ssde_refinenet_create, ssde_classifier_net_create and ssde_mlp_create "
+            "can be saved as models");
     if (sde) {
         ssdei_try(ssde_sde_check(context, sde));
         if (!ssdei_family(sde)->numbers)
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                              "a custom SDE is made of functions and cannot be saved: pass sde = NULL");
+        if (net->levels.count) ssdei_try(ssdei_levels_check(context, "ssde_net_save", &net->levels, sde));
     }
-    ssdei_try(ssdei_describe_model(context, net->description, sde, net->means, &config));
+    ssdei_try(ssdei_describe_model(context, net, sde, &config));
     status = ssdei_parts_save(context, net, &part, 1, config, NULL, path);
     ssdei_release(context, config);
     return status;
@@ -7635,6 +10554,10 @@ typedef struct ssdei_source {
     const ssde_file_tensor *tensor; /* NULL: in none; they stay as they are */
     size_t place;                   /* among the file's */
     int turned_rank; /* 2 or 4: the parameter is [in, out], the tensor [out, in] or [out, in, 1, 1]; else 0 */
+    /* 1 or more: the tensor has so many axes of 1 behind those of the parameter, less 1. Its rows are then `runs` times
+       those of `parts` parameters in turn, of which this is number `part`. */
+    int shaped;
+    size_t parts, part, runs;
 } ssdei_source;
 
 /* What loading has at hand. */
@@ -7645,6 +10568,7 @@ typedef struct ssdei_loading {
     ssdei_source *sources; /* of each parameter */
     size_t *order;         /* room to sort them */
     float *scratch;        /* and for the largest */
+    const ssdei_kernels *kernels;
 } ssdei_loading;
 
 static void ssdei_loading_arrays(void *object, ssdei_memory *memory) {
@@ -7654,24 +10578,35 @@ static void ssdei_loading_arrays(void *object, ssdei_memory *memory) {
     loading->scratch = ssdei_place(memory, float, ssdei_net_largest(loading->net));
 }
 
-/* Reads the tensor of one parameter, checked, into `weights` in memory order. */
-static ssde_status ssdei_parameter_load(const ssdei_loading *loading, size_t index, float *weights) {
+/* Reads a tensor's values into memory's order, through a scratch that stays in the processor's caches. */
+static ssde_status ssdei_parameter_read(const ssdei_loading *loading, const ssde_file_tensor *tensor,
+                                        const ssdei_parameter *parameter, float *memory) {
+    const ssde_parameter *info = &parameter->info;
+    const int turned = parameter->layout == SSDEI_LAYOUT_LINEAR;
+    const size_t columns = info->count / info->shape[0];
+    size_t first, rows;
+    int finite = 1;
+    ssdei_fetch_pages(memory, info->count * sizeof *memory);
+    for (first = 0; first < info->shape[0] && finite; first += rows) {
+        float *values = turned ? loading->scratch : memory + first * columns;
+        rows = ssdei_parameter_rows(info, first);
+        ssdei_try(ssdei_tensor_read_rows(loading->file, tensor, first, rows, values));
+        finite = turned ? ssdei_parameter_rows_from_file(loading->kernels, info, first, rows, values, memory)
+                        : ssdei_first_nonfinite(values, rows * columns) == rows * columns;
+    }
+    if (finite) return SSDE_OK;
+    return ssde_fail(loading->context, SSDE_ERROR_NUMERIC, "'%.100s': tensor '%.80s' has a value that is not finite",
+                     ssde_tensor_file_path(loading->file), tensor->name);
+}
+
+/* Reads a tensor, checked to be such a parameter, into `weights` in memory order. */
+static ssde_status ssdei_tensor_load(const ssdei_loading *loading, const ssde_file_tensor *tensor,
+                                     const ssdei_parameter *wanted, float *weights) {
     ssde_context *context = loading->context;
     const ssde_tensor_file *file = loading->file;
-    const ssdei_source *source = &loading->sources[index];
-    ssdei_parameter wanted = loading->net->parameters[index];
-    ssde_parameter *info = &wanted.info;
-    const ssde_file_tensor *tensor = source->tensor;
-    float *scratch = loading->scratch;
+    const ssde_parameter *info = &wanted->info;
     int axis, same;
-    if (tensor->problem) return ssde_tensor_file_read(file, tensor, scratch);
-    if (source->turned_rank) {
-        wanted.layout = SSDEI_LAYOUT_LINEAR;
-        info->rank = source->turned_rank;
-        info->shape[0] = loading->net->parameters[index].info.shape[1];
-        info->shape[1] = loading->net->parameters[index].info.shape[0];
-        info->shape[2] = info->shape[3] = 1;
-    }
+    if (tensor->problem) return ssde_tensor_file_read(file, tensor, loading->scratch);
     same = tensor->rank == info->rank;
     for (axis = 0; same && axis < info->rank; axis++) same = tensor->shape[axis] == info->shape[axis];
     if (!same)
@@ -7683,12 +10618,44 @@ static ssde_status ssdei_parameter_load(const ssdei_loading *loading, size_t ind
     if (tensor->dtype[0] != 'F' && strcmp(tensor->dtype, "BF16"))
         return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s': tensor '%.80s' has dtype %s, not a floating one",
                          ssde_tensor_file_path(file), tensor->name, tensor->dtype);
-    ssdei_try(ssde_tensor_file_read(file, tensor, scratch));
-    if (ssdei_first_nonfinite(scratch, info->count) < info->count)
-        return ssde_fail(context, SSDE_ERROR_NUMERIC, "'%.100s': tensor '%.80s' has a value that is not finite",
-                         ssde_tensor_file_path(file), tensor->name);
-    ssdei_parameter_from_file(&wanted, scratch, weights + wanted.offset);
-    return SSDE_OK;
+    return ssdei_parameter_read(loading, tensor, wanted, weights + wanted->offset);
+}
+
+/* Of one parameter. */
+static ssde_status ssdei_parameter_load(const ssdei_loading *loading, size_t index, float *weights) {
+    const ssdei_source *source = &loading->sources[index];
+    ssdei_parameter wanted = loading->net->parameters[index];
+    if (source->turned_rank) {
+        wanted.layout = SSDEI_LAYOUT_LINEAR;
+        wanted.info.rank = source->turned_rank;
+        wanted.info.shape[0] = loading->net->parameters[index].info.shape[1];
+        wanted.info.shape[1] = loading->net->parameters[index].info.shape[0];
+        wanted.info.shape[2] = wanted.info.shape[3] = 1;
+    }
+    return ssdei_tensor_load(loading, source->tensor, &wanted, weights);
+}
+
+/* The same of some rows of a tensor. */
+static ssde_status ssdei_part_load(const ssdei_loading *loading, size_t index, float *weights) {
+    const ssdei_source *source = &loading->sources[index];
+    const ssdei_parameter *parameter = &loading->net->parameters[index];
+    const size_t run = parameter->info.count / source->runs, all = ssdei_multiply(parameter->info.count, source->parts);
+    float *whole = (float *)ssdei_allocate(loading->context, all, 2 * sizeof *whole), *own = whole + all;
+    ssdei_parameter tensor = *parameter;
+    ssde_status status;
+    size_t i;
+    if (!whole) return SSDE_ERROR_MEMORY;
+    tensor.layout = SSDEI_LAYOUT_PLAIN;
+    tensor.offset = 0;
+    tensor.info.count = all;
+    tensor.info.shape[0] *= source->parts;
+    for (i = 1; i < (size_t)source->shaped && parameter->info.rank > 1; i++) tensor.info.shape[tensor.info.rank++] = 1;
+    status = ssdei_tensor_load(loading, source->tensor, &tensor, whole);
+    for (i = 0; i < source->runs && status == SSDE_OK; i++)
+        memcpy(own + i * run, whole + (i * source->parts + source->part) * run, run * sizeof *own);
+    if (status == SSDE_OK) ssdei_parameter_from_file(loading->kernels, parameter, own, weights + parameter->offset);
+    ssdei_release(loading->context, whole);
+    return status;
 }
 
 /* The tensor of this name, or an error that names it. */
@@ -7705,12 +10672,14 @@ typedef ssde_status (*ssdei_sources_function)(const void *how, ssdei_loading *lo
 /* The one way of weights into memory: reads them from where `find` says into weights [weight_count]. */
 static ssde_status ssdei_weights_read(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file,
                                       ssdei_sources_function find, const void *how, float *weights) {
-    ssdei_loading loading = {context, net, file, NULL, NULL, NULL};
+    ssdei_loading loading = {context, net, file, NULL, NULL, NULL, ssdei_kernels_for(context)};
     void *block = ssdei_object_create(context, &loading, 0, ssdei_loading_arrays);
     ssde_status status = block ? find(how, &loading) : SSDE_ERROR_MEMORY;
     size_t i;
     for (i = 0; i < net->parameter_count && status == SSDE_OK; i++)
-        if (loading.sources[i].tensor) status = ssdei_parameter_load(&loading, i, weights);
+        if (loading.sources[i].tensor)
+            status = loading.sources[i].shaped ? ssdei_part_load(&loading, i, weights)
+                                               : ssdei_parameter_load(&loading, i, weights);
     ssdei_release(context, block);
     return status;
 }
@@ -7807,6 +10776,9 @@ static void ssdei_sets_find(const ssde_net *net, const ssde_tensor_file *file, s
     for (i = j = 0; i < sets->count; i++)
         if (2 * sets->sets[i].found > net->parameter_count) sets->sets[j++] = sets->sets[i];
     sets->count = j;
+    if (j == 2 && !strncmp(sets->sets[0].name, "0.", 2) && sets->sets[1].length == 2 &&
+        !strncmp(sets->sets[1].name, "4.", 2))
+        sets->sets[1].averaged = 1; /* ermongroup's list: model, optimiser, epoch, step, average */
 }
 
 /* Adds the reference's lists, of which there is a first. */
@@ -7864,6 +10836,31 @@ static int ssdei_file_has_average(const ssde_tensor_file *file) {
     return 0;
 }
 
+/* The buffer "sigmas" has the network's noise levels, as floats at least. */
+static ssde_status ssdei_sigmas_check(const ssdei_loading *loading, const ssde_file_tensor *tensor) {
+    ssde_context *context = loading->context;
+    const ssdei_levels *levels = &loading->net->levels;
+    const char *path = ssde_tensor_file_path(loading->file);
+    size_t count = (size_t)levels->count, i;
+    ssde_status status = SSDE_OK;
+    float *sigmas;
+    if (tensor->rank != 1 || tensor->count != count)
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "'%.80s': '%.60s' has %.0f noise levels, the network %.0f", path,
+                         tensor->name, (double)tensor->count, (double)count);
+    sigmas = (float *)ssdei_allocate(context, count, sizeof *sigmas);
+    if (!sigmas) return SSDE_ERROR_MEMORY;
+    status = ssde_tensor_file_read(loading->file, tensor, sigmas);
+    for (i = 0; i < count && status == SSDE_OK; i++) {
+        double own = ssdei_levels_sigma(levels, (int)i);
+        if (!(fabs((double)sigmas[i] - own) <= 1e-5 * own))
+            status = ssde_fail(context, SSDE_ERROR_FORMAT,
+                               "'%.80s': '%.60s' is %.9g at level %lu, the network's %.9g: sigma_min, sigma_max", path,
+                               tensor->name, (double)sigmas[i], (unsigned long)i, own);
+    }
+    ssdei_release(context, sigmas);
+    return status;
+}
+
 /* Finds the parameters of one set; a tensor there that the network lacks is an error, but for the reference's buffer
    "sigmas", and for numbers. Averages may lack frozen parameters, which are then those of the model's set, if any. */
 static ssde_status ssdei_set_sources(ssdei_loading *loading, const ssdei_weight_set *set,
@@ -7876,9 +10873,11 @@ static ssde_status ssdei_set_sources(ssdei_loading *loading, const ssdei_weight_
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
         size_t index;
-        if (tensor->number || strncmp(tensor->name, set->name, set->length) ||
-            !strcmp(tensor->name + set->length, "sigmas"))
+        if (tensor->number || strncmp(tensor->name, set->name, set->length)) continue;
+        if (!strcmp(tensor->name + set->length, "sigmas")) {
+            if (net->levels.count) ssdei_try(ssdei_sigmas_check(loading, tensor));
             continue;
+        }
         index = ssdei_net_find_parameter(net, tensor->name + set->length);
         if (index == net->parameter_count)
             return ssde_fail(loading->context, SSDE_ERROR_FORMAT,
@@ -8026,7 +11025,7 @@ static ssde_status ssdei_unet_load(ssdei_fields *fields, const ssde_tensor_file 
     ssdei_unet_fields(fields, "model.name", &desc);
     ssdei_unet_check_parts(fields);
     ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
-    return ssde_unet_create(net, &desc);
+    return ssdei_net_complete_empty(net, ssdei_unet_build(net, &desc));
 }
 
 static ssde_status ssdei_classifier_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
@@ -8036,7 +11035,7 @@ static ssde_status ssdei_classifier_load(ssdei_fields *fields, const ssde_tensor
     ssdei_classifier_fields(fields, &desc);
     ssdei_try(ssdei_check_described_size(fields, file,
                                          ssdei_unet_least(&desc.body) + (double)desc.classes * (double)desc.body.nf));
-    return ssde_classifier_net_create(net, &desc);
+    return ssdei_net_complete_empty(net, ssdei_classifier_build(net, &desc));
 }
 
 static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
@@ -8046,16 +11045,61 @@ static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_tensor_file *
     ssdei_mlp_fields(fields, &desc);
     ssdei_try(ssdei_check_described_size(
         fields, file, (double)desc.hidden * ((double)desc.hidden * (double)desc.layers + (double)desc.dim)));
-    return ssde_mlp_create(net, &desc);
+    return ssdei_net_complete_empty(net, ssdei_mlp_build(net, &desc));
+}
+
+/* At least: the residual blocks' convolutions, some of them, and, of NCSN, a norm of each. */
+static ssde_status ssdei_refinenet_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
+    ssde_refinenet_desc desc;
+    double nf;
+    memset(&desc, 0, sizeof desc);
+    desc.context = fields->context;
+    ssdei_refinenet_fields(fields, &desc);
+    nf = (double)desc.nf;
+    ssdei_try(ssdei_check_described_size(
+        fields, file, 9.0 * nf * (16.0 * nf + (double)(desc.name == SSDE_NCSN ? desc.num_scales : 0))));
+    return ssdei_net_complete_empty(net, ssdei_refinenet_build(net, &desc));
+}
+
+/* A lower bound of its parameters: a 3x3 convolution in each residual block, and the tables. */
+static double ssdei_unet2d_least(const ssde_unet2d_desc *desc) {
+    double least = (double)desc->num_class_embeds + (double)desc->num_train_timesteps;
+    int i;
+    for (i = 0; i < desc->num_levels; i++)
+        least += 9.0 * (2.0 * desc->layers_per_block + 1.0) * (double)desc->block_out_channels[i] *
+                 (double)desc->block_out_channels[i];
+    return least;
+}
+
+static ssde_status ssdei_unet2d_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
+    ssde_unet2d_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.context = fields->context;
+    ssdei_unet2d_fields(fields, "model.name", &desc);
+    ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet2d_least(&desc)));
+    return ssdei_net_complete_empty(net, ssdei_unet2d_build(net, &desc));
+}
+
+static ssde_status ssdei_encoder_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
+    ssdei_encoder desc;
+    memset(&desc, 0, sizeof desc);
+    desc.body.context = fields->context;
+    ssdei_encoder_fields(fields, &desc);
+    ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet2d_least(&desc.body) + (double)desc.classes));
+    return ssdei_net_complete_empty(net, ssdei_encoder_build(net, &desc));
 }
 
 /* What a file says its network is. */
 static ssde_status ssdei_model_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
-    static const char *const models[] = {"mlp", "classifier", "ncsnpp", "ddpm", NULL};
+    static const char *const models[] = {"mlp",  "classifier", "unet2d",     "unet2d_classifier", "ncsnpp", "ddpm",
+                                         "ncsn", "ncsnv2_64",  "ncsnv2_128", "ncsnv2_256",        NULL};
     int model = ssdei_field_choice(fields, "model.name", 0, models);
     ssdei_try(fields->status);
     if (model == 0) return ssdei_mlp_load(fields, file, net);
-    return model == 1 ? ssdei_classifier_load(fields, file, net) : ssdei_unet_load(fields, file, net);
+    if (model == 1) return ssdei_classifier_load(fields, file, net);
+    if (model == 2) return ssdei_unet2d_load(fields, file, net);
+    if (model == 3) return ssdei_encoder_load(fields, file, net);
+    return model < 6 ? ssdei_unet_load(fields, file, net) : ssdei_refinenet_load(fields, file, net);
 }
 
 static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
@@ -8081,6 +11125,7 @@ static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_fil
     if (sde) ssdei_try(ssdei_model_sde(&fields, sde));
     ssdei_try(ssdei_model_build(&fields, file, net));
     ssdei_meaning_fields(&fields, &(*net)->means);
+    if ((*net)->levels.count) (*net)->means.discrete = 1; /* which ve/ncsnv2/bedroom.py, misspelt, does not say */
     ssdei_try(fields.status);
     return ssdei_weights_read(context, *net, file, ssdei_weights_sources, &wanted, (*net)->weights);
 }
@@ -8105,8 +11150,7 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
 }
 
 /* ---- models: diffusers ----
-   models/unets/unet_2d.py. DownBlock2D and AttnDownBlock2D with their counterparts on the way up make Ho et al.'s DDPM,
-   the Skip blocks NCSN++. Names of tensors and order of modules as in its conversion scripts. */
+   The configuration of UNet2DModel (models/unets/unet_2d.py) as a description, and its files' names. */
 
 static void ssdei_config_refuse(ssdei_fields *fields, const char *key, const char *problem) {
     if (fields->status != SSDE_OK) return;
@@ -8120,37 +11164,49 @@ static int ssdei_config_given(ssdei_fields *fields, const char *key) {
     return ssdei_fields_find(fields, key, &value) && !ssdei_json_word(&value, "null");
 }
 
+/* A key that is there, null or not. */
+static int ssdei_config_has(ssdei_fields *fields, const char *key) {
+    ssdei_json value;
+    return ssdei_fields_find(fields, key, &value);
+}
+
 static double ssdei_config_number(ssdei_fields *fields, const char *key, double otherwise) {
-    return ssdei_config_given(fields, key) ? ssdei_field_number(fields, key, otherwise) : otherwise;
+    return ssdei_config_has(fields, key) ? ssdei_field_number(fields, key, otherwise) : otherwise;
 }
 
 static size_t ssdei_config_whole(ssdei_fields *fields, const char *key, size_t otherwise) {
-    return ssdei_config_given(fields, key) ? ssdei_field_size(fields, key, otherwise) : otherwise;
+    return ssdei_config_has(fields, key) ? ssdei_field_size(fields, key, otherwise) : otherwise;
 }
 
 static int ssdei_config_flag(ssdei_fields *fields, const char *key, int otherwise) {
-    return ssdei_config_given(fields, key) ? ssdei_field_flag(fields, key, otherwise) : otherwise;
+    return ssdei_config_has(fields, key) ? ssdei_field_flag(fields, key, otherwise) : otherwise;
 }
 
-/* A number, `otherwise` where the key is missing, that has one supported value. */
-static void ssdei_config_expect(ssdei_fields *fields, const char *key, double otherwise, double wanted) {
-    double number = ssdei_config_number(fields, key, otherwise);
-    char problem[80];
-    if (fabs(number - wanted) <= 1e-6 * fabs(wanted)) return;
-    snprintf(problem, sizeof problem, "is %.9g; only %.9g is supported", number, wanted);
-    ssdei_config_refuse(fields, key, problem);
+/* A number of 1 or more; 0 for null. */
+static size_t ssdei_config_nullable(ssdei_fields *fields, const char *key, size_t otherwise) {
+    size_t number = otherwise;
+    if (!ssdei_config_has(fields, key)) return otherwise;
+    if (!ssdei_config_given(fields, key)) return 0;
+    number = ssdei_field_size(fields, key, otherwise);
+    if (!number) ssdei_fields_fail(fields, key, "is 0, wanted 1 or more, or null");
+    return number;
 }
 
-static void ssdei_config_expect_flag(ssdei_fields *fields, const char *key, int otherwise, int wanted) {
-    if (ssdei_config_flag(fields, key, otherwise) != wanted)
-        ssdei_config_refuse(fields, key,
-                            wanted ? "is false; only true is supported" : "is true; only false is supported");
-}
-
-/* A string that is one of `names`; its index, 0 where the key is missing. */
+/* A string that is one of `names`; its index, 0 where the key is missing or null. */
 static int ssdei_config_choice(ssdei_fields *fields, const char *key, const char *const *names) {
+    return ssdei_config_given(fields, key) ? ssdei_field_choice(fields, key, 0, names) : 0;
+}
+
+/* The same where other strings have a meaning, too: their index is the number of names. */
+static int ssdei_config_any_choice(ssdei_fields *fields, const char *key, const char *const *names) {
     ssdei_json value;
-    return ssdei_fields_find(fields, key, &value) ? ssdei_field_choice(fields, key, 0, names) : 0;
+    char name[64];
+    int i = 0;
+    if (!ssdei_config_given(fields, key) || !ssdei_field_begin(fields, key, &value)) return 0;
+    ssdei_json_string(&value, name, sizeof name);
+    if (!ssdei_field_end(fields, key, &value)) return 0;
+    while (names[i] && strcmp(names[i], name)) i++;
+    return i;
 }
 
 /* A list of strings out of `names`, as their indices; how many. */
@@ -8159,10 +11215,11 @@ static int ssdei_config_types(ssdei_fields *fields, const char *key, const char 
     int count = 0;
     if (!ssdei_field_begin(fields, key, &value)) return 0;
     for (ssdei_json_open(&value, '['); ssdei_json_next(&value, ']'); count++) {
-        char name[64], problem[120];
-        ssdei_json_string(&value, name, sizeof name);
+        char text[64], problem[120], *name = text;
+        ssdei_json_string(&value, text, sizeof text);
         if (count == SSDE_MAX_LEVELS) ssdei_json_fail(&value, "has too many entries");
         if (value.problem) break;
+        if (!strncmp(name, "UNetRes", 7)) name += 7; /* as there */
         for (types[count] = 0; names[types[count]] && strcmp(names[types[count]], name);) types[count]++;
         if (names[types[count]]) continue;
         snprintf(problem, sizeof problem, "has '%s', which scoresde does not know", name);
@@ -8179,7 +11236,8 @@ static int ssdei_config_knows(const char *key) {
         "freq_shift\0flip_sin_to_cos\0down_block_types\0mid_block_type\0up_block_types\0block_out_channels\0"
         "layers_per_block\0mid_block_scale_factor\0downsample_padding\0downsample_type\0upsample_type\0dropout\0"
         "act_fn\0attention_head_dim\0norm_num_groups\0attn_norm_num_groups\0norm_eps\0resnet_time_scale_shift\0"
-        "add_attention\0num_train_timesteps\0decay\0min_decay\0min_value\0inv_gamma\0power\0update_after_step\0"
+        "add_attention\0class_embed_type\0num_class_embeds\0num_train_timesteps\0decay\0min_decay\0min_value\0inv_"
+        "gamma\0power\0update_after_step\0"
         "use_ema_warmup\0optimization_step\0";
     const char *known;
     for (known = keys; *known; known += strlen(known) + 1)
@@ -8204,13 +11262,10 @@ static void ssdei_config_check_keys(ssdei_fields *fields) {
 }
 
 /* "sample_size": one number, or height and width. */
-static void ssdei_config_size(ssdei_fields *fields, ssde_unet_desc *desc) {
+static void ssdei_config_size(ssdei_fields *fields, ssde_unet2d_desc *desc) {
     ssdei_json value;
     double sizes[2] = {0, 0};
-    if (!ssdei_config_given(fields, "sample_size")) {
-        ssdei_config_refuse(fields, "sample_size", "is missing or null: a network here has one size of image");
-        return;
-    }
+    if (!ssdei_config_given(fields, "sample_size")) return;
     if (ssdei_fields_find(fields, "sample_size", &value) && ssdei_json_peek(&value) == '[') {
         if (ssdei_field_sizes(fields, "sample_size", sizes, 0, 2, 32768.0) != 2)
             ssdei_fields_fail(fields, "sample_size", "is not height and width");
@@ -8220,141 +11275,100 @@ static void ssdei_config_size(ssdei_fields *fields, ssde_unet_desc *desc) {
         desc->height = desc->width = ssdei_field_size(fields, "sample_size", 0);
 }
 
-/* Channels, levels, and which levels have attention. Returns whether the blocks are the Skip blocks. */
-static int ssdei_config_levels(ssdei_fields *fields, ssde_unet_desc *desc) {
-    static const char *const down_names[] = {"DownBlock2D", "AttnDownBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D",
-                                             NULL};
-    static const char *const up_names[] = {"UpBlock2D", "AttnUpBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D", NULL};
-    int down[SSDE_MAX_LEVELS], up[SSDE_MAX_LEVELS], i, levels;
-    double channels[SSDE_MAX_LEVELS];
-    channels[0] = 0.0;
-    levels = ssdei_field_sizes(fields, "block_out_channels", channels, 0, SSDE_MAX_LEVELS, 65536.0);
-    if (ssdei_config_types(fields, "down_block_types", down_names, down) != levels || !levels)
-        ssdei_fields_fail(fields, "down_block_types", "is not one for each of block_out_channels");
-    if (ssdei_config_types(fields, "up_block_types", up_names, up) != levels)
-        ssdei_fields_fail(fields, "up_block_types", "is not one for each of block_out_channels");
-    if (fields->status != SSDE_OK) return 0;
-    desc->num_levels = levels;
-    desc->nf = (size_t)channels[0];
-    for (i = 0; i < levels; i++) {
-        desc->ch_mult[i] = (int)(channels[i] / channels[0]);
-        if (fabs(desc->ch_mult[i] * channels[0] - channels[i]) > 0.0)
-            ssdei_config_refuse(fields, "block_out_channels", "has an entry that is no multiple of the first");
-        if (up[levels - 1 - i] != down[i] || down[i] / 2 != down[0] / 2)
-            ssdei_config_refuse(fields, "up_block_types", "does not mirror down_block_types, or kinds are mixed");
-        if (down[i] % 2) desc->attn_resolutions[desc->num_attn_resolutions++] = desc->width >> i;
+/* What the blocks of a way are, of which there must be one for each level. */
+static void ssdei_config_blocks(ssdei_fields *fields, const char *key, const char *const *names, const char *sampler,
+                                int levels, int up, ssde_unet2d_blocks *blocks) {
+    static const char *const samplers[] = {"conv", "resnet", NULL};
+    int types[SSDE_MAX_LEVELS], usual[4] = {0, 2, 2, 2}, resampling, i;
+    if (up) usual[0] = 2, usual[3] = 0;
+    resampling = ssdei_config_any_choice(fields, sampler, samplers);
+    if (!ssdei_config_has(fields, key) && levels == 4)
+        memcpy(types, usual, sizeof usual);
+    else if (ssdei_config_types(fields, key, names, types) != levels)
+        ssdei_fields_fail(fields, key, "is not one for each of block_out_channels");
+    for (i = 0; i < levels && fields->status == SSDE_OK; i++) {
+        ssde_unet2d_blocks *to = &blocks[up ? levels - 1 - i : i];
+        to->attention = types[i] == 2 || types[i] == 4;
+        to->skip = types[i] > 2;
+        if (types[i] == 1 || (types[i] == 2 && resampling)) to->resampling = SSDE_RESAMPLING_BLOCK;
+        if (types[i] == 2 && resampling == 2 && i < levels - 1)
+            ssdei_config_refuse(fields, sampler, "is neither 'conv' nor 'resnet', which blocks with attention need");
     }
-    return down[0] / 2;
 }
 
-static void ssdei_config_embedding(ssdei_fields *fields, ssde_unet_desc *desc) {
-    desc->embedding_type =
-        (ssde_embedding_type)ssdei_config_choice(fields, "time_embedding_type", ssdei_embedding_names);
-    desc->scale_by_sigma = desc->embedding_type == SSDE_EMBEDDING_FOURIER;
-    if (desc->embedding_type == SSDE_EMBEDDING_POSITIONAL) {
-        ssdei_config_expect_flag(fields, "flip_sin_to_cos", 1, 0);
-        ssdei_config_expect(fields, "freq_shift", 0.0, 1.0);
-    } else if (desc->name == SSDE_UNET_DDPM)
-        ssdei_config_refuse(fields, "time_embedding_type", "is 'fourier', which DownBlock2D is not supported with");
-    ssdei_config_expect(fields, "time_embedding_dim", 4.0 * (double)desc->nf, 4.0 * (double)desc->nf);
-}
-
-static size_t ssdei_ncsnpp_groups(size_t channels) { return channels / 4 < 32 ? channels / 4 : 32; }
-
-/* Whether a group norm of `groups` over channels is another than the reference's; it exists only if groups divide
-   channels. */
-static int ssdei_config_groups_differ(size_t groups, size_t channels) {
-    return groups && groups != ssdei_ncsnpp_groups(channels) && channels % groups == 0;
-}
-
-/* diffusers' AttnSkip blocks have norms of 32 groups, and of min(a + b / 4, 32) over a + b channels, where NCSN++ has
-   min(channels / 4, 32). */
-static void ssdei_config_skip_groups(ssdei_fields *fields, const ssde_unet_desc *desc) {
-    size_t in = desc->nf * (size_t)desc->ch_mult[desc->num_levels - 1];
-    int level, block, differ = 0;
-    for (level = desc->num_levels - 1; level >= 0; level--) {
-        size_t out = desc->nf * (size_t)desc->ch_mult[level];
-        size_t below = desc->nf * (size_t)desc->ch_mult[level ? level - 1 : 0];
-        for (block = 0; block <= desc->num_res_blocks && ssdei_unet_attends(desc, desc->width >> level);
-             block++, in = out) {
-            size_t skip = block < desc->num_res_blocks ? out : below;
-            differ |= ssdei_config_groups_differ(in + skip / 4 < 32 ? in + skip / 4 : 32, in + skip);
-            differ |= ssdei_config_groups_differ(32, out);
-        }
-        in = out;
-    }
-    if (differ)
-        ssdei_config_refuse(fields, "down_block_types",
-                            "has AttnSkip blocks of so few channels that their norms have other groups than NCSN++'s");
-}
-
-/* DDPM has 32 groups everywhere, NCSN++ min(channels / 4, 32), which diffusers has where the number is null. */
-static void ssdei_config_groups(ssdei_fields *fields, const ssde_unet_desc *desc) {
-    size_t first = desc->nf, last = desc->num_levels ? first * (size_t)desc->ch_mult[desc->num_levels - 1] : 0;
-    int null = !ssdei_config_given(fields, "norm_num_groups");
-    size_t groups = ssdei_config_whole(fields, "norm_num_groups", 32), attention;
-    ssdei_json value;
-    null = null && ssdei_fields_find(fields, "norm_num_groups", &value);
+static void ssdei_config_levels(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const down[] = {"DownBlock2D",     "ResnetDownsampleBlock2D", "AttnDownBlock2D",
+                                       "SkipDownBlock2D", "AttnSkipDownBlock2D",     NULL};
+    static const char *const up[] = {"UpBlock2D",     "ResnetUpsampleBlock2D", "AttnUpBlock2D",
+                                     "SkipUpBlock2D", "AttnSkipUpBlock2D",     NULL};
+    double channels[SSDE_MAX_LEVELS] = {224.0, 448.0, 672.0, 896.0};
+    int i, levels = 4, skip = 1;
+    if (ssdei_config_has(fields, "block_out_channels"))
+        levels = ssdei_field_sizes(fields, "block_out_channels", channels, 0, SSDE_MAX_LEVELS, 65536.0);
+    if (!levels) ssdei_fields_fail(fields, "block_out_channels", "is empty");
+    ssdei_config_blocks(fields, "down_block_types", down, "downsample_type", levels, 0, desc->down);
+    ssdei_config_blocks(fields, "up_block_types", up, "upsample_type", levels, 1, desc->up);
     if (fields->status != SSDE_OK) return;
-    if (desc->name == SSDE_UNET_DDPM
-            ? null || groups != 32
-            : !null && (ssdei_config_groups_differ(groups, first) || ssdei_config_groups_differ(groups, last)))
-        ssdei_config_refuse(fields, "norm_num_groups",
-                            desc->name == SSDE_UNET_DDPM ? "is not 32, which is what is supported with DownBlock2D"
-                                                         : "is not what NCSN++ has; null is supported");
-    if (null) groups = ssdei_ncsnpp_groups(last);
-    attention = ssdei_config_whole(fields, "attn_norm_num_groups", groups);
-    if (attention != groups) ssdei_config_refuse(fields, "attn_norm_num_groups", "is not norm_num_groups");
-    if (desc->name == SSDE_UNET_NCSNPP) ssdei_config_skip_groups(fields, desc);
+    desc->num_levels = levels;
+    for (i = 0; i < levels; i++) {
+        desc->block_out_channels[i] = (size_t)channels[i];
+        skip &= desc->down[i].skip && desc->up[i].skip;
+    }
+    desc->norm_num_groups = ssdei_config_nullable(fields, "norm_num_groups", 32);
+    if (!desc->norm_num_groups && !skip)
+        ssdei_config_refuse(fields, "norm_num_groups", "is null, with which all blocks must be Skip blocks");
 }
 
-/* One head wherever there is attention. */
-static void ssdei_config_heads(ssdei_fields *fields, const ssde_unet_desc *desc) {
-    ssdei_json value;
-    double width = ssdei_config_number(fields, "attention_head_dim", 8.0);
-    int i;
-    if (ssdei_fields_find(fields, "attention_head_dim", &value) && !ssdei_config_given(fields, "attention_head_dim"))
-        return;
-    for (i = 0; i < desc->num_levels && fields->status == SSDE_OK; i++)
-        if ((i == desc->num_levels - 1 || ssdei_unet_attends(desc, desc->width >> i)) &&
-            fabs(width - (double)desc->nf * desc->ch_mult[i]) > 0.0)
-            ssdei_config_refuse(fields, "attention_head_dim",
-                                "gives several heads, or is missing, which means 8; one head (null) is supported");
+static void ssdei_config_embedding(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const times[] = {"positional", "fourier", "learned", NULL};
+    static const char *const classes[] = {"", "timestep", "identity", NULL};
+    static const ssde_unet2d_classes kinds[4] = {SSDE_UNET2D_CLASS_TABLE, SSDE_UNET2D_CLASS_TIMESTEP,
+                                                 SSDE_UNET2D_CLASS_VECTOR, SSDE_UNET2D_NO_CLASSES};
+    desc->time_embedding_type = (ssde_unet2d_time)ssdei_config_choice(fields, "time_embedding_type", times);
+    desc->freq_shift = ssdei_config_number(fields, "freq_shift", 0.0);
+    desc->flip_sin_to_cos = ssdei_config_flag(fields, "flip_sin_to_cos", 1);
+    desc->time_embedding_dim = ssdei_config_nullable(fields, "time_embedding_dim", 0);
+    desc->num_train_timesteps = ssdei_config_nullable(fields, "num_train_timesteps", 0);
+    desc->num_class_embeds = ssdei_config_nullable(fields, "num_class_embeds", 0);
+    /* a type that it does not know leaves diffusers without classes, too */
+    desc->class_embed_type = kinds[ssdei_config_any_choice(fields, "class_embed_type", classes)];
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_TABLE && !desc->num_class_embeds)
+        desc->class_embed_type = SSDE_UNET2D_NO_CLASSES;
+    if (desc->class_embed_type != SSDE_UNET2D_CLASS_TABLE) desc->num_class_embeds = 0;
+    if (desc->time_embedding_type != SSDE_UNET2D_LEARNED) desc->num_train_timesteps = 0;
+    if (desc->time_embedding_type == SSDE_UNET2D_LEARNED && !desc->num_train_timesteps)
+        ssdei_config_refuse(fields, "num_train_timesteps", "is missing or null, but the time embedding is learned");
 }
 
-static void ssdei_config_desc(ssdei_fields *fields, ssde_unet_desc *desc) {
-    static const char *const classes[] = {"UNet2DModel", NULL}, *const middles[] = {"UNetMidBlock2D", NULL};
-    static const char *const samplers[] = {"conv", NULL}, *const shifts[] = {"default", NULL};
-    static const char *const activations[] = {"silu", "swish", NULL};
-    int skip;
+static void ssdei_config_desc(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const models[] = {"UNet2DModel", NULL}, *const middles[] = {"UNetMidBlock2D", NULL};
+    static const char *const shifts[] = {"default", "scale_shift", NULL};
+    static const char *const activations[] = {"silu", "swish", "mish", "gelu", "relu", NULL};
+    static const ssde_activation functions[5] = {SSDE_SILU, SSDE_SILU, SSDE_MISH, SSDE_GELU, SSDE_RELU};
+    *desc = ssde_unet2d(0, 0, 0);
+    memset(desc->down, 0, sizeof desc->down);
+    memset(desc->up, 0, sizeof desc->up);
+    desc->context = fields->context;
     ssdei_config_check_keys(fields);
-    ssdei_config_choice(fields, "_class_name", classes);
-    ssdei_config_choice(fields, "mid_block_type", middles);
-    ssdei_config_choice(fields, "downsample_type", samplers);
-    ssdei_config_choice(fields, "upsample_type", samplers);
-    ssdei_config_choice(fields, "resnet_time_scale_shift", shifts);
-    ssdei_config_choice(fields, "act_fn", activations);
+    ssdei_config_choice(fields, "_class_name", models);
     ssdei_config_size(fields, desc);
-    skip = ssdei_config_levels(fields, desc);
-    desc->name = skip ? SSDE_UNET_NCSNPP : SSDE_UNET_DDPM;
-    desc->channels = ssdei_config_whole(fields, "in_channels", 3);
-    ssdei_config_expect(fields, "out_channels", 3.0, (double)desc->channels);
-    desc->centered = !ssdei_config_flag(fields, "center_input_sample", 0);
-    desc->num_res_blocks = (int)ssdei_config_whole(fields, "layers_per_block", 2);
-    if (desc->num_res_blocks > SSDEI_MAX_SKIPS) ssdei_config_refuse(fields, "layers_per_block", "is more than 256");
-    desc->dropout = ssdei_config_number(fields, "dropout", 0.0);
-    desc->attn_every_block = !skip;
-    desc->fir = desc->skip_rescale = skip;
-    desc->resblock_type = skip ? SSDE_RESBLOCK_BIGGAN : SSDE_RESBLOCK_DDPM;
-    desc->progressive = skip ? SSDE_OUTPUT_SKIP : SSDE_PROGRESSIVE_NONE;
-    desc->progressive_input = skip ? SSDE_INPUT_SKIP : SSDE_PROGRESSIVE_INPUT_NONE;
+    ssdei_config_levels(fields, desc);
     ssdei_config_embedding(fields, desc);
-    ssdei_config_groups(fields, desc);
-    ssdei_config_heads(fields, desc);
-    ssdei_config_expect(fields, "mid_block_scale_factor", 1.0, skip ? sqrt(2.0) : 1.0);
-    ssdei_config_expect(fields, "norm_eps", 1e-5, 1e-6);
-    if (!skip) ssdei_config_expect(fields, "downsample_padding", 1.0, 0.0);
-    ssdei_config_expect_flag(fields, "add_attention", 1, 1);
+    desc->in_channels = ssdei_config_whole(fields, "in_channels", 3);
+    desc->out_channels = ssdei_config_whole(fields, "out_channels", 3);
+    desc->center_input_sample = ssdei_config_flag(fields, "center_input_sample", 0);
+    desc->layers_per_block = (int)ssdei_config_whole(fields, "layers_per_block", 2);
+    desc->downsample_padding = (int)ssdei_config_whole(fields, "downsample_padding", 1);
+    desc->act_fn = functions[ssdei_config_choice(fields, "act_fn", activations)];
+    desc->dropout = ssdei_config_number(fields, "dropout", 0.0);
+    desc->norm_eps = ssdei_config_number(fields, "norm_eps", 1e-5);
+    desc->scale_shift = ssdei_config_choice(fields, "resnet_time_scale_shift", shifts);
+    desc->attention_head_dim = ssdei_config_nullable(fields, "attention_head_dim", 8);
+    desc->attn_norm_num_groups = ssdei_config_nullable(fields, "attn_norm_num_groups", 0);
+    ssdei_config_any_choice(fields, "mid_block_type", middles); /* any name is this one's */
+    desc->no_mid_block = ssdei_config_has(fields, "mid_block_type") && !ssdei_config_given(fields, "mid_block_type");
+    desc->no_mid_attention = !ssdei_config_flag(fields, "add_attention", 1);
+    desc->mid_block_scale_factor = ssdei_config_number(fields, "mid_block_scale_factor", 1.0);
 }
 
 /* What the two call the parts of a module; `older` is what diffusers did before 0.15, where that differs. */
@@ -8402,8 +11416,9 @@ static const struct ssdei_diffusers_module {
     {SSDEI_MODULE_OUTPUT, SSDEI_WAY_UP, "conv_out", ssdei_diffusers_plain}};
 
 /* What it calls a parameter, "all_modules.NUMBER.PART.KIND" here, and what it called it before. */
-static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc, const ssdei_parameter *parameter,
-                                                        char name[128], char older[128]) {
+SSDEI_INLINE const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc,
+                                                              const ssdei_parameter *parameter, char name[128],
+                                                              char older[128]) {
     const ssdei_module *module = &parameter->module;
     const struct ssdei_diffusers_module *row = ssdei_diffusers_modules;
     const ssdei_diffusers_part *part;
@@ -8423,18 +11438,25 @@ static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *de
     return part;
 }
 
-static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, ssdei_loading *loading,
-                                          const ssdei_weight_set *set, size_t index) {
-    const ssde_tensor_file *file = loading->file;
-    const ssdei_parameter *parameter = &loading->net->parameters[index];
-    char names[2][128], whole[2][400];
-    const ssdei_diffusers_part *part = ssdei_diffusers_name(desc, parameter, names[0], names[1]);
-    int i;
-    for (i = 0; i < 2; i++) snprintf(whole[i], sizeof whole[i], "%.*s%s", (int)set->length, set->name, names[i]);
-    i = !ssde_tensor_file_find(file, whole[0]) && ssde_tensor_file_find(file, whole[1]);
-    ssdei_try(ssdei_source_find(loading, index, whole[i]));
-    if (parameter->layout == SSDEI_LAYOUT_NIN) loading->sources[index].turned_rank = part->turned_rank;
-    return SSDE_OK;
+/* The tensor of a parameter under its name or, before 0.15, its older one. */
+static ssde_status ssdei_diffusers_source(ssdei_loading *loading, const ssdei_weight_set *set, size_t index) {
+    static const char *const older[][2] = {{".to_q.", ".query."},
+                                           {".to_k.", ".key."},
+                                           {".to_v.", ".value."},
+                                           {".to_out.0.", ".proj_attn."},
+                                           {"time_proj.weight", "time_proj.W"}};
+    const char *name = loading->net->parameters[index].info.name;
+    char whole[400], old[400];
+    size_t i;
+    snprintf(whole, sizeof whole, "%.*s%s", (int)set->length, set->name, name);
+    for (i = 0; i < sizeof older / sizeof *older && !ssde_tensor_file_find(loading->file, whole); i++) {
+        const char *at = strstr(name, older[i][0]);
+        if (!at) continue;
+        snprintf(old, sizeof old, "%.*s%.*s%s%s", (int)set->length, set->name, (int)(at - name), name, older[i][1],
+                 at + strlen(older[i][0]));
+        if (ssde_tensor_file_find(loading->file, old)) return ssdei_source_find(loading, index, old);
+    }
+    return ssdei_source_find(loading, index, whole);
 }
 
 /* The frequencies under two names, of which the second is "time_proj.W". */
@@ -8457,7 +11479,6 @@ static ssde_status ssdei_diffusers_twin(ssde_context *context, const ssde_tensor
     return status;
 }
 
-/* `how` is the network's ssde_unet_desc. */
 static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loading) {
     const ssde_tensor_file *file = loading->file;
     const size_t count = loading->net->parameter_count;
@@ -8465,6 +11486,7 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
     ssdei_sets sets;
     size_t prefix, i, j;
     int twin;
+    (void)how;
     sets.count = 0;
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const char *name = ssde_tensor_file_get(file, i)->name;
@@ -8474,7 +11496,7 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
         return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'",
                          ssde_tensor_file_path(file), first);
     if (sets.count > 1) return ssdei_sets_fail(loading, &sets, "has several");
-    for (i = 0; i < count; i++) ssdei_try(ssdei_diffusers_source((const ssde_unet_desc *)how, loading, sets.sets, i));
+    for (i = 0; i < count; i++) ssdei_try(ssdei_diffusers_source(loading, sets.sets, i));
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
         if (tensor->number || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
@@ -8489,36 +11511,217 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
     return SSDE_OK;
 }
 
-static ssde_status ssdei_diffusers_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
-    ssde_unet_desc desc = ssde_ddpmpp(0, 0, 0);
-    desc.num_levels = desc.num_attn_resolutions = 0;
-    desc.context = fields->context;
-    ssdei_config_desc(fields, &desc);
-    ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
-    ssdei_try(ssde_unet_create(net, &desc));
-    (*net)->means.discrete = desc.embedding_type == SSDE_EMBEDDING_POSITIONAL;
-    return ssdei_weights_read(fields->context, *net, file, ssdei_diffusers_sources, &desc, (*net)->weights);
+ssde_status ssde_unet2d_config(ssde_context *context, ssde_unet2d_desc *desc, const char *config_path) {
+    unsigned char *config = NULL;
+    ssde_unet2d_desc read;
+    ssde_status status;
+    size_t size;
+    if (!desc || !config_path)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_unet2d_config: %s is NULL", desc ? "config_path" : "desc");
+    ssdei_try(ssdei_file_read(context, config_path, &config, &size));
+    {
+        ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, (const char *)config, config_path);
+        ssdei_config_desc(&fields, &read);
+        status = fields.status;
+    }
+    ssdei_release(context, config);
+    if (status == SSDE_OK) *desc = read;
+    return status;
+}
+
+/* *net may be there after a failure. */
+static ssde_status ssdei_unet2d_read(ssde_net **net, const ssde_unet2d_desc *desc, const ssde_tensor_file *file) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, desc->context, "", ssde_tensor_file_path(file));
+    ssdei_try(ssdei_unet2d_check(desc));
+    ssdei_try(ssdei_check_described_size(&fields, file, ssdei_unet2d_least(desc)));
+    ssdei_try(ssdei_net_complete_empty(net, ssdei_unet2d_build(net, desc)));
+    (*net)->means.discrete = desc->time_embedding_type != SSDE_UNET2D_FOURIER;
+    return ssdei_weights_read(desc->context, *net, file, ssdei_diffusers_sources, NULL, (*net)->weights);
+}
+
+ssde_status ssde_unet2d_load(ssde_net **net, const ssde_unet2d_desc *desc, const char *weights_path) {
+    ssde_tensor_file *file;
+    ssde_net *built = NULL;
+    ssde_status status;
+    if (net) *net = NULL;
+    if (!net || !desc || !weights_path)
+        return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_unet2d_load: %s is NULL",
+                         !net    ? "net"
+                         : !desc ? "desc"
+                                 : "weights_path");
+    ssdei_try(ssde_tensor_file_open(desc->context, &file, weights_path));
+    status = ssdei_unet2d_read(&built, desc, file);
+    ssde_tensor_file_close(file);
+    if (status != SSDE_OK)
+        ssde_net_destroy(built);
+    else
+        *net = built;
+    return status;
 }
 
 ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
                                     const char *weights_path) {
-    unsigned char *config = NULL;
-    ssde_net *built = NULL;
-    ssde_tensor_file *file;
-    ssde_status status;
-    size_t size;
-    if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: net is NULL");
-    *net = NULL;
-    if (!config_path || !weights_path)
+    ssde_unet2d_desc desc;
+    if (net) *net = NULL;
+    if (!net || !config_path || !weights_path)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: %s is NULL",
-                         config_path ? "weights_path" : "config_path");
-    ssdei_try(ssde_tensor_file_open(context, &file, weights_path));
-    status = ssdei_file_read(context, config_path, &config, &size);
-    if (status == SSDE_OK) {
-        ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, (const char *)config, config_path);
-        status = ssdei_diffusers_build(&fields, file, &built);
+                         !net           ? "net"
+                         : !config_path ? "config_path"
+                                        : "weights_path");
+    ssdei_try(ssde_unet2d_config(context, &desc, config_path));
+    if (!desc.height)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "'%.100s': 'sample_size' is missing or null: give a size by ssde_unet2d_config and "
+                         "ssde_unet2d_load",
+                         config_path);
+    return ssde_unet2d_load(net, &desc, weights_path);
+}
+
+/* ---- models: OpenAI's ----
+   guided_diffusion/unet.py. Parameters here have diffusers' names, of which each block's is one in a list of all of
+   OpenAI's on its way: input_blocks has conv_in and, for each level, its blocks and the way down, output_blocks the
+   blocks, the last of which has the way up, too. */
+
+typedef struct ssdei_openai_loading {
+    const ssde_openai_desc *desc;
+    ssde_unet2d_desc shape;
+} ssdei_openai_loading;
+
+/* The beginning of a name in `names`, ours and theirs, as theirs, behind `start`; 0 if it is none of them. */
+static int ssdei_openai_rename(const char *const (*names)[2], const char *name, const char *start, char theirs[128]) {
+    for (; (*names)[0]; names++) {
+        if (strncmp(name, (*names)[0], strlen((*names)[0]))) continue;
+        snprintf(theirs, 128, "%s%s%s", start, (*names)[1], name + strlen((*names)[0]));
+        return 1;
     }
-    ssdei_release(context, config);
+    return 0;
+}
+
+static const char *const ssdei_openai_modules[][2] = {{"time_embedding.linear_1.", "time_embed.0."},
+                                                      {"time_embedding.linear_2.", "time_embed.2."},
+                                                      {"class_embedding.", "label_emb."},
+                                                      {"conv_in.", "input_blocks.0.0."},
+                                                      {"conv_norm_out.", "out.0."},
+                                                      {"conv_out.", "out.2."},
+                                                      {"pool.to_q.", "out.2.qkv_proj."},
+                                                      {"pool.to_k.", "out.2.qkv_proj."},
+                                                      {"pool.to_v.", "out.2.qkv_proj."},
+                                                      {"pool.to_out.0.", "out.2.c_proj."},
+                                                      {"pool.", "out.2."},
+                                                      {NULL, NULL}};
+static const char *const ssdei_openai_parts[][2] = {{"norm1.", "in_layers.0."},
+                                                    {"conv1.", "in_layers.2."},
+                                                    {"time_emb_proj.", "emb_layers.1."},
+                                                    {"norm2.", "out_layers.0."},
+                                                    {"conv2.", "out_layers.3."},
+                                                    {"conv_shortcut.", "skip_connection."},
+                                                    {"group_norm.", "norm."},
+                                                    {"to_q.", "qkv."},
+                                                    {"to_k.", "qkv."},
+                                                    {"to_v.", "qkv."},
+                                                    {"to_out.0.", "proj_out."},
+                                                    {"conv.", "conv."},
+                                                    {NULL, NULL}};
+
+/* Their name of a parameter of ours; whether it lies on the way up. */
+static int ssdei_openai_tensor(const ssdei_openai_loading *how, const char *name, char theirs[128]) {
+    const ssde_unet2d_desc *shape = &how->shape;
+    const int layers = shape->layers_per_block;
+    char way[16], kind[16], start[64];
+    int level, number, at = 0, up = 0;
+    if (sscanf(name, "%15[a-z]_blocks.%d.%15[a-z].%d.%n", way, &level, kind, &number, &at) == 4) {
+        const int sampler = strstr(kind, "samplers") != NULL;
+        int place = !strcmp(kind, "attentions");
+        up = !strcmp(way, "up");
+        if (up && sampler) place = 1 + shape->up[shape->num_levels - 1 - level].attention;
+        snprintf(start, sizeof start, "%s_blocks.%d.%d.", up ? "output" : "input",
+                 !up + level * (layers + 1) + (sampler ? layers : number), place);
+        if (sampler && !up && !strncmp(name + at, "conv.", 5))
+            snprintf(theirs, 128, "%sop.%s", start, name + at + 5);
+        else
+            ssdei_openai_rename(ssdei_openai_parts, name + at, start, theirs);
+    } else if (sscanf(name, "mid_block.%15[a-z].%d.%n", kind, &number, &at) == 2) {
+        snprintf(start, sizeof start, "middle_block.%d.", strcmp(kind, "attentions") ? 2 * number : 1);
+        ssdei_openai_rename(ssdei_openai_parts, name + at, start, theirs);
+    } else if (!strncmp(name, "conv_out.", 9) && how->desc->classifier_pool) {
+        snprintf(theirs, 128, "out.3.%s", name + 9);
+    } else {
+        ssdei_openai_rename(ssdei_openai_modules, name, "", theirs);
+    }
+    return up;
+}
+
+/* The tensor of a parameter, and which of its rows. */
+static ssde_status ssdei_openai_source(const ssdei_openai_loading *how, ssdei_loading *loading,
+                                       const ssdei_weight_set *set, size_t index) {
+    const ssde_openai_desc *desc = how->desc;
+    const ssde_parameter *info = &loading->net->parameters[index].info;
+    ssdei_source *source = &loading->sources[index];
+    const char *part = strstr(info->name, ".to_");
+    char theirs[128] = "", whole[400];
+    const int up = ssdei_openai_tensor(how, info->name, theirs);
+    snprintf(whole, sizeof whole, "%.*s%s", (int)set->length, set->name, theirs);
+    ssdei_try(ssdei_source_find(loading, index, whole));
+    source->parts = source->runs = 1;
+    if (desc->classifier_pool && !strncmp(info->name, "conv_out.", 9)) source->shaped = 3; /* [classes, C, 1, 1] */
+    if (!part) return SSDE_OK;
+    source->shaped = 2; /* [3 C, C, 1] or [C, C, 1] */
+    if (part[4] == 'o') return SSDE_OK;
+    source->parts = 3;
+    source->part = part[4] == 'q' ? 0 : part[4] == 'k' ? 1 : 2;
+    if (desc->use_new_attention_order || !strncmp(info->name, "pool.", 5)) return SSDE_OK;
+    source->runs = desc->num_head_channels          ? info->shape[0] / desc->num_head_channels
+                   : up && desc->num_heads_upsample ? desc->num_heads_upsample
+                                                    : desc->num_heads;
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_openai_sources(const void *how, ssdei_loading *loading) {
+    static const char first[] = "input_blocks.0.0.weight";
+    const ssde_tensor_file *file = loading->file;
+    const size_t count = loading->net->parameter_count;
+    ssdei_sets sets;
+    size_t prefix, i, j;
+    sets.count = 0;
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const char *name = ssde_tensor_file_get(file, i)->name;
+        if (ssdei_ends_in(name, first, &prefix)) ssdei_sets_add(&sets, name, prefix);
+    }
+    if (!sets.count)
+        return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'",
+                         ssde_tensor_file_path(file), first);
+    if (sets.count > 1) return ssdei_sets_fail(loading, &sets, "has several");
+    for (i = 0; i < count; i++)
+        ssdei_try(ssdei_openai_source((const ssdei_openai_loading *)how, loading, sets.sets, i));
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
+        if (tensor->number || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
+        for (j = 0; j < count && loading->sources[j].tensor != tensor; j++) continue;
+        if (j == count)
+            return ssde_fail(loading->context, SSDE_ERROR_FORMAT,
+                             "'%.100s' has a tensor '%.100s' that the network lacks", ssde_tensor_file_path(file),
+                             tensor->name);
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_net_load_openai(ssde_net **net, const ssde_openai_desc *desc, const char *path) {
+    ssdei_openai_loading how;
+    ssde_tensor_file *file;
+    ssde_net *built = NULL;
+    ssde_status status;
+    if (net) *net = NULL;
+    if (!net || !desc || !path)
+        return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_net_load_openai: %s is NULL",
+                         !net    ? "net"
+                         : !desc ? "desc"
+                                 : "path");
+    how.desc = desc;
+    ssdei_try(ssde_openai_unet2d(desc, &how.shape));
+    ssdei_try(ssde_tensor_file_open(desc->context, &file, path));
+    status = ssde_openai_create(&built, desc);
+    if (status == SSDE_OK)
+        status = ssdei_weights_read(desc->context, built, file, ssdei_openai_sources, &how, built->weights);
     ssde_tensor_file_close(file);
     if (status != SSDE_OK)
         ssde_net_destroy(built);
@@ -8991,7 +12194,6 @@ SSDEI_END
 #undef SSDEI_OPERATIONS
 #undef SSDEI_NOWHERE
 #undef SSDEI_MOST_ANGLE
-#undef SSDEI_NORM_EPS
 #endif
 #define SSDEI_MACROS 0
 #include "scoresde.h"
@@ -9138,32 +12340,67 @@ SSDEI_HELPER ssdei_v SSDEI_T(silu_curve)(ssdei_v u) {
     return ssdei_mul(ssdei_mul(s, rest), ssdei_fma(u, ssdei_sub(rest, s), ssdei_set(2.0f)));
 }
 
+/* e^x - less for x <= 0, less 0 or 1: to an ulp or two, small x too. x = n ln 2 + r, as in exp. */
+SSDEI_HELPER ssdei_v SSDEI_T(exp_below)(ssdei_v x, const float less) {
+    ssdei_v clamped = ssdei_vmin(ssdei_set(0.0f), ssdei_vmax(x, ssdei_set(-87.0f))), two;
+    ssdei_u n = ssdei_to_int(ssdei_mul(clamped, ssdei_set(1.44269504f)));
+    ssdei_v whole = ssdei_from_int(n);
+    ssdei_v r = ssdei_fma(whole, ssdei_set(-0.693359375f), clamped);
+    ssdei_v p = ssdei_set(1.9875691500e-4f);
+    r = ssdei_fma(whole, ssdei_set(2.12194440e-4f), r);
+    p = ssdei_fma(p, r, ssdei_set(1.3981999507e-3f));
+    p = ssdei_fma(p, r, ssdei_set(8.3334519073e-3f));
+    p = ssdei_fma(p, r, ssdei_set(4.1665795894e-2f));
+    p = ssdei_fma(p, r, ssdei_set(1.6666665459e-1f));
+    p = ssdei_fma(p, r, ssdei_set(5.0000001201e-1f));
+    p = ssdei_fma(p, ssdei_mul(r, r), r); /* e^r - 1 */
+    two = ssdei_float(ssdei_ushl(ssdei_uadd(n, ssdei_uset(127)), 23));
+    return ssdei_fma(two, p, ssdei_sub(two, ssdei_set(less)));
+}
+
+/* f(u) and f'(u); NaN stays NaN in the first. */
+SSDEI_HELPER ssdei_v SSDEI_T(activated)(int activation, ssdei_v u) {
+    ssdei_v zero = ssdei_set(0.0f), below = zero;
+    if (activation == SSDE_IDENTITY) return u;
+    if (activation == SSDE_SILU) return ssdei_mul(u, SSDEI_T(gate)(u));
+    if (activation == SSDE_LEAKY_RELU) below = ssdei_mul(ssdei_set(0.2f), u);
+    if (activation == SSDE_ELU) below = SSDEI_T(exp_below)(u, 1.0f);
+    return ssdei_select_less(u, zero, below, u);
+}
+SSDEI_HELPER ssdei_v SSDEI_T(activation_slope)(int activation, ssdei_v u) {
+    ssdei_v zero = ssdei_set(0.0f), below = zero;
+    if (activation == SSDE_SILU) return SSDEI_T(silu_slope)(u);
+    if (activation == SSDE_LEAKY_RELU) below = ssdei_set(0.2f);
+    if (activation == SSDE_ELU) below = SSDEI_T(exp_below)(u, 0.0f);
+    return ssdei_select_less(zero, u, ssdei_set(1.0f), below);
+}
+
 /* a (x - mean) + b of n lanes */
 SSDEI_HELPER ssdei_v SSDEI_T(normalise)(ssdei_v x, const float *mean, const float *a, const float *b, size_t n) {
     return ssdei_fma(SSDEI_T(load_some)(a, n), ssdei_sub(x, SSDEI_T(load_some)(mean, n)), SSDEI_T(load_some)(b, n));
 }
 
 SSDEI_HELPER void ssdei_norm_vector(const float *x, const float *mean, const float *a, const float *b, size_t n,
-                                    int silu, float *y) {
+                                    int activation, float *y) {
     ssdei_v u = SSDEI_T(normalise)(SSDEI_T(load_some)(x, n), mean, a, b, n);
-    if (silu) u = ssdei_mul(u, SSDEI_T(gate)(u));
+    u = SSDEI_T(activated)(activation, u);
     SSDEI_T(ask_write)(y + (size_t)SSDEI_LINE * SSDEI_T(pixels_ahead));
     SSDEI_T(store_some)(y, u, n);
 }
 
 SSDEI_KERNEL void SSDEI_T(norm)(const float *x, const float *mean, const float *a, const float *b, size_t pixels,
-                                size_t channels, int silu, float *y) {
+                                size_t channels, int activation, float *y) {
     size_t p, c;
     for (p = 0; p < pixels; p++, x += channels, y += channels) {
         for (c = 0; c + ssdei_width <= channels; c += ssdei_width)
-            ssdei_norm_vector(x + c, mean + c, a + c, b + c, ssdei_width, silu, y + c);
-        if (c < channels) ssdei_norm_vector(x + c, mean + c, a + c, b + c, channels - c, silu, y + c);
+            ssdei_norm_vector(x + c, mean + c, a + c, b + c, ssdei_width, activation, y + c);
+        if (c < channels) ssdei_norm_vector(x + c, mean + c, a + c, b + c, channels - c, activation, y + c);
     }
 }
 
 /* One chunk of pixels, `vectors` vectors of channels, each of n lanes. */
 SSDEI_HELPER void ssdei_chunk_sums(const float *x, const float *dy, const float *mean, const float *a, const float *b,
-                                   size_t count, size_t channels, size_t vectors, size_t n, int silu, float *to,
+                                   size_t count, size_t channels, size_t vectors, size_t n, int activation, float *to,
                                    double *sum, double *product) {
     ssdei_v total[SSDEI_T(block_vectors)], weighted[SSDEI_T(block_vectors)];
     size_t p, v;
@@ -9175,9 +12412,9 @@ SSDEI_HELPER void ssdei_chunk_sums(const float *x, const float *dy, const float 
             ssdei_v du = SSDEI_T(load_some)(dy + c, n);
             SSDEI_T(ask)(x + c + SSDEI_T(pixels_ahead) * channels);
             SSDEI_T(ask)(dy + c + SSDEI_T(pixels_ahead) * channels);
-            if (silu) {
+            if (activation != SSDE_IDENTITY) {
                 ssdei_v u = ssdei_fma(SSDEI_T(load_some)(a + c, n), away, SSDEI_T(load_some)(b + c, n));
-                du = ssdei_mul(du, SSDEI_T(silu_slope)(u));
+                du = ssdei_mul(du, SSDEI_T(activation_slope)(activation, u));
             }
             SSDEI_T(store_some)(to + c, du, n);
             total[v] = ssdei_add(total[v], du);
@@ -9191,7 +12428,7 @@ SSDEI_HELPER void ssdei_chunk_sums(const float *x, const float *dy, const float 
 }
 
 SSDEI_KERNEL void SSDEI_T(norm_sums)(const float *x, const float *dy, const float *mean, const float *a, const float *b,
-                                     size_t pixels, size_t channels, int silu, float *du, double *sum,
+                                     size_t pixels, size_t channels, int activation, float *du, double *sum,
                                      double *product) {
     enum { block = SSDEI_T(block_vectors) * (size_t)ssdei_width };
     size_t first, c;
@@ -9200,10 +12437,10 @@ SSDEI_KERNEL void SSDEI_T(norm_sums)(const float *x, const float *dy, const floa
         size_t at = first * channels;
         for (c = 0; c + block <= channels; c += block, at += block)
             ssdei_chunk_sums(x + at, dy + at, mean + c, a + c, b + c, count, channels, SSDEI_T(block_vectors),
-                             ssdei_width, silu, du + at, sum + c, product + c);
+                             ssdei_width, activation, du + at, sum + c, product + c);
         for (; c < channels; c += ssdei_width, at += ssdei_width)
-            ssdei_chunk_sums(x + at, dy + at, mean + c, a + c, b + c, count, channels, 1, channels - c, silu, du + at,
-                             sum + c, product + c);
+            ssdei_chunk_sums(x + at, dy + at, mean + c, a + c, b + c, count, channels, 1, channels - c, activation,
+                             du + at, sum + c, product + c);
     }
 }
 
@@ -9259,6 +12496,54 @@ SSDEI_KERNEL void SSDEI_T(drop)(const float *x, const uint32_t *words, uint32_t 
     }
 }
 
+/* gelu(x) = x P(x) with the normal distribution's P and its density p: gelu' = P + x p, gelu'' = p (2 - x^2). P(-|x|) =
+   erfc(a) / 2, a = |x| / sqrt(2), and erfc(a) e^(a^2) is a polynomial in 1 / (1 + 0.3 a), to 2e-8 of itself. */
+SSDEI_HELPER ssdei_v SSDEI_T(gelu)(ssdei_v x, int order) {
+    static const float terms[] = {0.485528883f, -0.512204903f, 0.547632687f, -0.0945869955f,
+                                  0.214896991f, 0.148347248f,  0.17071398f,  0.169188087f};
+    ssdei_v zero = ssdei_set(0.0f), one = ssdei_set(1.0f);
+    ssdei_v bounded = ssdei_vmax(ssdei_vmin(x, ssdei_set(16.0f)), ssdei_set(-16.0f)),
+            square = ssdei_mul(bounded, bounded);
+    ssdei_v away = ssdei_vmax(bounded, ssdei_sub(zero, bounded)), e = SSDEI_T(exp)(ssdei_mul(square, ssdei_set(-0.5f)));
+    ssdei_v density = ssdei_mul(e, ssdei_set(0.39894228f)), t, p = ssdei_set(-0.129515996f);
+    int i;
+    if (order == 2) return ssdei_fma(density, ssdei_sub(ssdei_set(2.0f), square), ssdei_sub(x, x));
+    t = ssdei_div(one, ssdei_fma(away, ssdei_set(0.212132034f), one));
+    SSDEI_UNROLL for (i = 0; i < 8; i++) p = ssdei_fma(p, t, ssdei_set(terms[i]));
+    p = ssdei_mul(ssdei_mul(p, t), ssdei_mul(e, ssdei_set(0.5f)));
+    p = ssdei_select_less(x, zero, p, ssdei_sub(one, p));
+    return order ? ssdei_fma(x, density, p) : ssdei_mul(x, p);
+}
+
+/* mish(x) = x T, T = tanh(ln(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2):
+   T' = 4 e^x (1 + e^x) / (n + 2)^2, T'' = 4 e^x ((1 + 2 e^x) / (n + 2) - 4 e^x (1 + e^x)^2 / (n + 2)^2) / (n + 2). */
+SSDEI_HELPER ssdei_v SSDEI_T(mish)(ssdei_v x, int order) {
+    ssdei_v one = ssdei_set(1.0f), two = ssdei_set(2.0f), four = ssdei_set(4.0f);
+    ssdei_v bounded = ssdei_vmax(ssdei_vmin(x, ssdei_set(20.0f)), ssdei_set(-86.0f)), e = SSDEI_T(exp)(bounded);
+    ssdei_v n = ssdei_mul(e, ssdei_add(e, two)), part = ssdei_div(one, ssdei_add(n, two));
+    ssdei_v value = ssdei_mul(n, part), share = ssdei_mul(four, ssdei_mul(e, part)), more = ssdei_add(one, e);
+    ssdei_v rest = ssdei_mul(more, part), slope = ssdei_mul(share, rest), curve;
+    if (order == 0) return ssdei_mul(x, value);
+    if (order == 1) return ssdei_add(ssdei_fma(bounded, slope, value), ssdei_sub(x, x));
+    curve = ssdei_sub(ssdei_mul(ssdei_add(more, e), part), ssdei_mul(share, ssdei_mul(rest, more)));
+    curve = ssdei_fma(bounded, ssdei_mul(share, curve), ssdei_mul(two, slope));
+    return ssdei_add(curve, ssdei_sub(x, x));
+}
+
+SSDEI_KERNEL void SSDEI_T(curve)(int activation, int order, const float *x, const float *by, const float *with,
+                                 size_t count, int accumulate, float *y) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v u = SSDEI_T(load_some)(x + i, n);
+        u = activation == SSDE_GELU ? SSDEI_T(gelu)(u, order) : SSDEI_T(mish)(u, order);
+        if (by) u = ssdei_mul(u, SSDEI_T(load_some)(by + i, n));
+        if (with) u = ssdei_mul(u, SSDEI_T(load_some)(with + i, n));
+        if (accumulate) u = ssdei_add(u, SSDEI_T(load_some)(y + i, n));
+        SSDEI_T(store_some)(y + i, u, n);
+    }
+}
+
 SSDEI_KERNEL void SSDEI_T(silu)(const float *x, size_t count, float *y) {
     size_t i;
     for (i = 0; i < count; i += ssdei_width) {
@@ -9286,6 +12571,83 @@ SSDEI_KERNEL void SSDEI_T(silu_second)(const float *x, const float *v, const flo
         y = ssdei_mul(y, SSDEI_T(silu_curve)(SSDEI_T(load_some)(x + i, n)));
         if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
         SSDEI_T(store_some)(dx + i, y, n);
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(rectify)(int activation, const float *x, size_t count, float *y) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) SSDEI_T(store_some)
+    (y + i, SSDEI_T(activated)(activation, SSDEI_T(load_some)(x + i, count - i)), count - i);
+}
+
+SSDEI_KERNEL void SSDEI_T(rectify_backward)(int activation, const float *x, const float *dy, size_t count,
+                                            int accumulate, float *dx) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v slope = SSDEI_T(activation_slope)(activation, SSDEI_T(load_some)(x + i, n));
+        ssdei_v y = ssdei_mul(SSDEI_T(load_some)(dy + i, n), slope);
+        if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
+        SSDEI_T(store_some)(dx + i, y, n);
+    }
+}
+
+/* The larger of two, the first of equals, NaN if one is. */
+SSDEI_HELPER ssdei_v SSDEI_T(pool_larger)(ssdei_v a, ssdei_v b) {
+    return ssdei_select_less(a, b, b, ssdei_select_less(b, a, a, ssdei_add(a, ssdei_sub(b, a))));
+}
+
+SSDEI_HELPER ssdei_v SSDEI_T(largest_tap)(const float *x, size_t stride, size_t taps, size_t n) {
+    ssdei_v most = SSDEI_T(load_some)(x, n);
+    size_t k;
+    for (k = 1; k < taps; k++) most = SSDEI_T(pool_larger)(most, SSDEI_T(load_some)(x + k * stride, n));
+    return most;
+}
+
+SSDEI_KERNEL void SSDEI_T(pool_max)(const float *x, const float *rates, size_t stride, size_t taps, size_t count,
+                                    float *y, float *rate) {
+    size_t i, k;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v most = SSDEI_T(largest_tap)(x + i, stride, taps, n), of;
+        SSDEI_T(store_some)(y + i, most, n);
+        if (!rates) continue;
+        of = SSDEI_T(load_some)(rates + i + (taps - 1) * stride, n);
+        for (k = taps - 1; k-- > 0;) {
+            ssdei_v other = SSDEI_T(load_some)(rates + i + k * stride, n);
+            of = ssdei_select_less(SSDEI_T(load_some)(x + i + k * stride, n), most, of, other);
+        }
+        SSDEI_T(store_some)(rate + i, of, n);
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(pool_route)(const float *x, size_t stride, size_t taps, const float *dy, size_t count,
+                                      float *dx) {
+    size_t i, k;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v most = SSDEI_T(largest_tap)(x + i, stride, taps, n), left = SSDEI_T(load_some)(dy + i, n);
+        ssdei_v zero = ssdei_set(0.0f);
+        for (k = 0; k < taps; k++) {
+            ssdei_v value = SSDEI_T(load_some)(x + i + k * stride, n);
+            ssdei_v sum =
+                ssdei_add(SSDEI_T(load_some)(dx + i + k * stride, n), ssdei_select_less(value, most, zero, left));
+            SSDEI_T(store_some)(dx + i + k * stride, sum, n);
+            left = ssdei_select_less(value, most, left, zero);
+        }
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(pool_sum)(const float *x, size_t stride, size_t taps, float scale, size_t count,
+                                    int accumulate, float *y) {
+    size_t i, k;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v sum = SSDEI_T(load_some)(x + i, n);
+        for (k = 1; k < taps; k++) sum = ssdei_add(sum, SSDEI_T(load_some)(x + i + k * stride, n));
+        sum = ssdei_mul(ssdei_set(scale), sum);
+        if (accumulate) sum = ssdei_add(SSDEI_T(load_some)(y + i, n), sum);
+        SSDEI_T(store_some)(y + i, sum, n);
     }
 }
 
@@ -9716,6 +13078,12 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(silu),
                                                      SSDEI_T(silu_backward),
                                                      SSDEI_T(silu_second),
+                                                     SSDEI_T(curve),
+                                                     SSDEI_T(rectify),
+                                                     SSDEI_T(rectify_backward),
+                                                     SSDEI_T(pool_max),
+                                                     SSDEI_T(pool_route),
+                                                     SSDEI_T(pool_sum),
                                                      SSDEI_T(multiply_add),
                                                      SSDEI_T(add_scaled),
                                                      SSDEI_T(softmax),

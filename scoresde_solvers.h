@@ -245,7 +245,8 @@ ssde_condition ssde_measure_pigdm(ssde_linear_function forward, ssde_linear_func
 /* >>guidance
    Score models made of others, for samplers, the ODE and likelihoods alike. The objects own what they need at work;
    what is behind the models they are made of, and the conditions with what they point to, stay alive. Like every model,
-   one is at work on one thread at a time, and so are those it is made of. */
+   one is at work on one thread at a time, and so are those it is made of. They tell what is denoised and a learned
+   variance where those that they are made of do; the variance is the model's, of two the conditional one's. */
 
 /* The score of `model` and the terms of the chain `condition`. Samplers make one of these from their desc's condition
    themselves. Sample first_sample + i is row i < n of the conditions' arrays. The model has no vjp: likelihoods take
@@ -275,8 +276,7 @@ ssde_cfg_desc ssde_cfg_defaults(void);
 ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_cfg_desc *desc);
 void ssde_cfg_destroy(ssde_cfg *guided);
 size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc);
-/* With vjp and denoised where both models have one, and with the conditional's variance; the latter two of two objects,
-   each of which knows its last score. */
+/* With vjp where both models have one, with denoised and variance where they are two objects. */
 ssde_score_model ssde_cfg_model(ssde_cfg *guided);
 
 /* A model of the SDE `from` as one of the SDE `to`. In y = x / m and s = std / m all affine SDEs are one: at the t of
@@ -325,7 +325,9 @@ ssde_clip ssde_clip_dynamic(double low, double high, double quantile);
    A run begins at ssde_prior_time, which is 1 where there is signal; where there is none, x (drawn, or given at 1 or at
    a time beyond) is brought there by its scale. Euler's methods in t (euler_maruyama, stochastic_heun, adaptive,
    reverse diffusion of the flow or by SSDE_DISCRETISE_EULER) begin later still, by a part of their first step, for d
-   log s / dt has no bound there. What is wrong with a step's coefficients is said before the model is asked. */
+   log s / dt has no bound there. Where the times are given and the model tells what it denoises, ddim, pndm, both Heuns
+   and the multistep predictors begin at times[0] itself, by D, which stands for a step of order 1 as far as
+   ssde_prior_time. What is wrong with a step's coefficients is said before the model is asked. */
 
 /* All for every affine SDE, but for the chains ddpm and smld. A nonlinear one has none, euler_maruyama,
    reverse_diffusion (the same there), stochastic_heun and adaptive, on grids of t alone, and of correctors
@@ -380,17 +382,19 @@ typedef enum ssde_predictor {
     SSDE_PREDICTOR_COUNT
 } ssde_predictor;
 
-/* Of PNDM. Order 2, as DDIM's step weighs the output as if it were constant over it; 4 where the times are equally
-   spaced in s and the noise is summed, from Runge and Kutta's start. */
+/* Of PNDM. It has order 2, as DDIM's step weighs the sum as one over equal steps of s, and 4 where the times are
+   equally spaced in s, from Runge and Kutta's start. */
 typedef struct ssde_pndm {
-    ssde_parameterisation combines; /* what is summed; DEFAULT: the noise. A network with another output is summed up in
-                                       that by others: VELOCITY, of one that predicts v. Not EDM's */
-    int heun_start;                 /* diffusers' skip_prk_steps: the first step by two evaluations instead, and the
-                                       next two by the last two and three outputs */
-    /* What others' stages go by, h, a length in t, wherever the times lie: with h' = h / 2 down to a level of a
-       tabulated SDE, the second and third evaluation are at t_next + h', x for the second at t - h'; heun_start's
-       second is taken for one of a step from t_next + h. 0: half-way and from t; half-way, of a tabulated SDE, is
-       t_next + h' too, with h = t - t_next of two levels and more. */
+    /* What is summed: NOISE, or DATA, which is the default where the run begins beyond signal, or FLOW. With VELOCITY
+       (diffusers', of networks that predict v) and SCORE, which change over a step while D and the noise do not, the
+       order is 1. Not EDM's */
+    ssde_parameterisation combines;
+    int heun_start; /* diffusers' skip_prk_steps: the first step by two evaluations instead, and the next two by the
+                       last two and three outputs */
+    /* What others' stages go by, h, a length in t, wherever the times lie: with h' = h / 2, of a tabulated SDE down to
+       a level, the second and third evaluation are at t_next + h', x for the second at t - h'; heun_start's second
+       counts as of a step from t_next + h. 0: half-way, where h = t - t_next makes it t_next + h' of steps of two
+       levels and more; and from t. */
     double step;
 } ssde_pndm;
 
@@ -450,20 +454,21 @@ typedef struct ssde_sample_report {
 typedef void (*ssde_trajectory_function)(void *user, size_t step, double t, const float *x, size_t n, size_t dim);
 
 /* Weights of multistep predictors as published, and as others run them, instead of the rule of orders: every step has
-   its whole order, however long it is. Zeros: the rule. */
+   its whole order, however long it is. Zeros: the rule. dpm_solver_3m's third order has half of the second derivative,
+   as it is in circulation, and so order 2. */
 typedef struct ssde_multistep {
-    int published; /* without it all others are 0 */
-    int order;     /* 1 to 3, of dpm_solver_* up to the default, 0: 2, of dpm_solver_3m 3. The first steps have fewer */
-    int noise; /* polynomials through the predicted noise (DPM-Solver, arXiv 2206.00927, and UniPC's noise prediction)
-                  instead of D's */
-    int heun;  /* dpm_solver_*: second order by the exact integral of the line; else by the line in the middle */
-    int bh1;   /* unipc: B(h) = h for e^h - 1, in what is of order 2 */
-    int fewer_at_end; /* no step is of a higher order than there are steps left; to denoise is one */
-    int euler_at_end; /* the last one is of order 1. Into std = 0 every step is */
-    /* dpm_solver_3m with eta: the third order's term as in diffusers' sde-dpmsolver++, its factor less 1: no limit of
-       short steps. (Its ODE has half of D's second derivative, as published: order 2; so has this without the field.)
-     */
-    int third_as_diffusers;
+    int published; /* 0: so are all others */
+    int order;     /* 1 to 3, of dpm_solver_* up to the default; 0: 2, of dpm_solver_3m 3. The first steps have fewer */
+    int noise; /* polynomials through the predicted noise instead of D: DPM-Solver (Lu et al. 2022, arXiv 2206.00927),
+                  and UniPC without predict_x0 */
+    int heun;  /* dpm_solver_*: second order by the integral of the line; else by what the line is in the middle */
+    int exact; /* dpm_solver_*: every order by the integral of its polynomial; with `noise` DEIS's tAB in log s
+                  (Zhang and Chen 2022, arXiv 2204.13902) */
+    int bh1;   /* unipc: B(h) = h, where it matters, at second order; else e^h - 1 */
+    int fewer_at_end;       /* the order is at most the number of steps left; to denoise is one */
+    int euler_at_end;       /* that of the last is 1. That of a step to std = 0 always is */
+    int third_as_diffusers; /* dpm_solver_3m with eta: what the second derivative is multiplied by is less by 1, as in
+                               diffusers' sde-dpmsolver++, so that short steps have no limit */
     const size_t *uncorrected; /* [uncorrected_count], unipc: steps, from 0, that are left as predicted */
     size_t uncorrected_count;
 } ssde_multistep;
@@ -484,7 +489,8 @@ typedef struct ssde_sampler_desc {
     /* Editing: SDEdit (Meng et al. 2022, arXiv 2108.01073). x holds data when called, and the run begins at this t, eps
        < t <= 1, from m x + std z, z being the draw that the prior would have had; the grid's `steps` steps lead from t
        to eps, and given times begin with it. Grids by index keep their levels, and begin at the first at or below t.
-       Beyond ssde_prior_time it counts as that. At 1 m(1) x is left of x. Not of a nonlinear SDE. 0: off */
+       Beyond ssde_prior_time it counts as that, unless given times begin there. At 1 m(1) x is left of x. Not of a
+       nonlinear SDE. 0: off */
     double edit_from;
     ssde_clip clip; /* not of a nonlinear SDE */
 
@@ -496,9 +502,10 @@ typedef struct ssde_sampler_desc {
     double rho; /* of SSDE_GRID_KARRAS; 0: 7 */
     /* [steps + 1], strictly decreasing in [0, 1], instead of grid and eps; times[0] = 1 unless given_start. NULL: grid.
        With it, steps must be given; 0 is a run of one evaluation, which denoises x(times[0]). Steps that end beyond
-       ssde_prior_time, where no signal is, fall away. At times[steps] = 0 with std(0) = 0 the last step has denoised,
-       whatever skip_denoise: nothing is evaluated there, and so steps of two evaluations take the first alone; adaptive
-       and a corrector after the predictor are refused */
+       ssde_prior_time, where no signal is, fall away unless the run begins there; a tabulated SDE with m(1) = 0 wants
+       the latter of a run from 1. At times[steps] = 0 with std(0) = 0 the last step denoises, and nothing is evaluated
+       there: steps of two evaluations take the first alone, noise is left out unless skip_denoise is set, and what
+       needs a score there is refused (adaptive, a corrector after the predictor or without one) */
     const double *times;
     /* [steps], with times: step k leads from times[k] to ends[k], between times[k + 1] and times[k], and the next step
        takes its x for one at times[k + 1]: of samplers whose steps are of one length wherever their times lie, as
@@ -1802,7 +1809,7 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     ssde_guided *g = (ssde_guided *)user;
     ssdei_conditions *w = &g->conditions;
     const ssde_condition *condition = w->chain;
-    size_t r;
+    size_t r, i;
     (void)differentiate;
     if (rows > g->max_rows)
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "guided model: rows is %.0f, wanted up to %.0f", (double)rows,
@@ -1818,26 +1825,26 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     memcpy(out, g->score, rows * w->dim * sizeof *out);
     for (; condition; condition = ssdei_condition_first(condition->next, 1))
         ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
-    for (r = 0; g->model.denoised && r < rows * w->dim; r++) g->score[r] = out[r] - g->score[r];
+    for (i = 0; g->model.denoised && i < rows * w->dim; i++) g->score[i] = out[i] - g->score[i];
     return SSDE_OK;
 }
 
-/* The model's D, and std^2 / m of the terms; where m is 0 there are none. */
+/* Tweedie's formula of the score's terms, which score has left in the place of the model's: they are 0 where m is. */
 static ssde_status ssdei_guided_denoised(void *user, size_t rows, float *out) {
     ssde_guided *g = (ssde_guided *)user;
     const ssdei_conditions *w = &g->conditions;
     size_t i;
-    ssdei_try(g->model.denoised(g->model.user, rows, out));
+    ssdei_try(ssdei_called(w->context, "model->denoised", g->model.denoised(g->model.user, rows, out), NULL));
     for (i = 0; i < rows * w->dim; i++) {
-        double mean = w->mean[i / w->dim], std = w->std[i / w->dim];
-        if (mean > 0.0) out[i] += (float)(std * std / mean * (double)g->score[i]);
+        const double mean = w->mean[i / w->dim], std = w->std[i / w->dim];
+        if (mean > 0.0) out[i] = (float)((double)out[i] + std / mean * std * (double)g->score[i]);
     }
     return SSDE_OK;
 }
 
 static ssde_status ssdei_guided_variance(void *user, size_t rows, float *out) {
-    const ssde_guided *g = (const ssde_guided *)user;
-    return g->model.variance(g->model.user, rows, out);
+    ssde_guided *g = (ssde_guided *)user;
+    return ssdei_called(g->conditions.context, "model->variance", g->model.variance(g->model.user, rows, out), NULL);
 }
 
 ssde_score_model ssde_guided_model(ssde_guided *guided) {
@@ -1847,8 +1854,8 @@ ssde_score_model ssde_guided_model(ssde_guided *guided) {
     model.dim = guided->model.dim;
     model.max_rows = guided->max_rows;
     model.score = ssdei_guided_score;
-    if (guided->model.denoised) model.denoised = ssdei_guided_denoised;
-    if (guided->model.variance) model.variance = ssdei_guided_variance;
+    model.denoised = guided->model.denoised ? ssdei_guided_denoised : NULL;
+    model.variance = guided->model.variance ? ssdei_guided_variance : NULL;
     model.user = guided;
     return model;
 }
@@ -1997,30 +2004,33 @@ static ssde_status ssdei_cfg_vjp(void *user, const float *v, size_t rows, float 
 static ssde_status ssdei_cfg_denoised(void *user, size_t rows, float *out) {
     ssde_cfg *g = (ssde_cfg *)user;
     const ssde_cfg_desc *desc = &g->desc;
-    if (g->guides) ssdei_try(desc->unconditional.denoised(desc->unconditional.user, rows, g->other));
-    ssdei_try(desc->conditional.denoised(desc->conditional.user, rows, out));
+    ssde_status status = desc->conditional.denoised(desc->conditional.user, rows, out);
+    if (status == SSDE_OK && g->guides) status = desc->unconditional.denoised(desc->unconditional.user, rows, g->other);
+    ssdei_try(ssdei_called(desc->context, "model->denoised", status, NULL));
     ssdei_cfg_combine(g, rows, out);
     return SSDE_OK;
 }
 
-/* The conditional model's. */
 static ssde_status ssdei_cfg_variance(void *user, size_t rows, float *out) {
-    const ssde_cfg *g = (const ssde_cfg *)user;
-    return g->desc.conditional.variance(g->desc.conditional.user, rows, out);
+    const ssde_cfg_desc *desc = &((ssde_cfg *)user)->desc;
+    return ssdei_called(desc->context, "model->variance", desc->conditional.variance(desc->conditional.user, rows, out),
+                        NULL);
 }
 
 ssde_score_model ssde_cfg_model(ssde_cfg *guided) {
+    const ssde_score_model *own, *other;
     ssde_score_model model;
     memset(&model, 0, sizeof model);
     if (!guided) return model;
-    model.dim = guided->desc.conditional.dim;
+    own = &guided->desc.conditional;
+    other = &guided->desc.unconditional;
+    model.dim = own->dim;
     model.max_rows = guided->max_rows;
     model.score = ssdei_cfg_score;
-    if (guided->desc.conditional.vjp && guided->desc.unconditional.vjp) model.vjp = ssdei_cfg_vjp;
-    if (guided->desc.conditional.user != guided->desc.unconditional.user) {
-        if (guided->desc.conditional.denoised && guided->desc.unconditional.denoised)
-            model.denoised = ssdei_cfg_denoised;
-        if (guided->desc.conditional.variance) model.variance = ssdei_cfg_variance;
+    if (own->vjp && other->vjp) model.vjp = ssdei_cfg_vjp;
+    if (own->user != other->user) { /* or else its last score is the other's */
+        if (own->denoised && other->denoised) model.denoised = ssdei_cfg_denoised;
+        if (own->variance) model.variance = ssdei_cfg_variance;
     }
     model.user = guided;
     return model;
@@ -2077,10 +2087,10 @@ ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_c
     return *guided ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
 
-/* What a row asks of the model, at scale x: the score of `to` is by_score times that plus by_x x. D is keep of the
-   model's, and 1 - keep of that x / m. */
+/* What a row asks of the model, at scale x: the score of `to` is by_score times that plus by_x x, what is denoised is
+   by_denoised times the model's plus denoised_by_x scale x. */
 typedef struct ssdei_conversion {
-    double scale, by_score, by_x, keep, mean;
+    double scale, by_score, by_x, by_denoised, denoised_by_x;
 } ssdei_conversion;
 
 struct ssde_converted {
@@ -2095,7 +2105,8 @@ struct ssde_converted {
 };
 
 /* The score of `to` is (m D - x) / std^2. Within the noise of `from` D is the model's at x / m, and scale the ratio of
-   both m as of both std; above, with part = last / s, D at x scaled by std alone; below, the score of x / m stands. */
+   both m as of both std; above, with part = last / s, D at x scaled by std alone; below, the score of x / m stands, so
+   that D - x / m is (s / first)^2 of the model's. */
 static ssde_status ssdei_conversion_at(const ssde_converted *g, double t, double *own, ssdei_conversion *row) {
     double mean, std, mean_own, std_own, s, part = 1.0;
     if (!(t >= 0.0 && t <= 1.0))
@@ -2112,10 +2123,10 @@ static ssde_status ssdei_conversion_at(const ssde_converted *g, double t, double
         row->scale = std_own / std;
     } else
         row->scale = s < g->first ? mean_own / mean : (mean_own + std_own) / (mean + std);
-    row->keep = s < g->first ? s / g->first * (s / g->first) : 1.0;
-    row->mean = mean_own;
     row->by_score = part * row->scale;
     row->by_x = part < 1.0 ? (part - 1.0) / (std * std) : 0.0;
+    row->by_denoised = s < g->first ? s / g->first * (s / g->first) : 1.0;
+    row->denoised_by_x = s < g->first ? (1.0 - row->by_denoised) / mean_own : 0.0;
     return SSDE_OK;
 }
 
@@ -2161,18 +2172,17 @@ static ssde_status ssdei_converted_vjp(void *user, const float *v, size_t rows, 
 static ssde_status ssdei_converted_denoised(void *user, size_t rows, float *out) {
     ssde_converted *g = (ssde_converted *)user;
     size_t i;
-    ssdei_try(g->model.denoised(g->model.user, rows, out));
+    ssdei_try(ssdei_called(g->context, "model->denoised", g->model.denoised(g->model.user, rows, out), NULL));
     for (i = 0; i < rows * g->model.dim; i++) {
         const ssdei_conversion *row = &g->row[i / g->model.dim];
-        double y = (double)g->x[i] / row->mean;
-        if (row->keep < 1.0) out[i] = (float)(y + row->keep * ((double)out[i] - y));
+        out[i] = (float)(row->by_denoised * (double)out[i] + row->denoised_by_x * (double)g->x[i]);
     }
     return SSDE_OK;
 }
 
 static ssde_status ssdei_converted_variance(void *user, size_t rows, float *out) {
-    const ssde_converted *g = (const ssde_converted *)user;
-    return g->model.variance(g->model.user, rows, out);
+    ssde_converted *g = (ssde_converted *)user;
+    return ssdei_called(g->context, "model->variance", g->model.variance(g->model.user, rows, out), NULL);
 }
 
 ssde_score_model ssde_converted_model(ssde_converted *converted) {
@@ -2423,7 +2433,8 @@ static ssde_score_model ssdei_reversal_model(ssdei_reversal *w) {
     ssde_score_model model = w->model;
     model.score = ssdei_reversal_score;
     model.vjp = w->model.vjp && w->sde->drift_vjp ? ssdei_reversal_vjp : NULL;
-    model.denoised = model.variance = NULL;
+    model.denoised = NULL;
+    model.variance = NULL;
     model.user = w;
     return model;
 }
@@ -2939,10 +2950,11 @@ static ssde_status ssdei_check_choice(ssde_context *context, const char *name, i
 static ssde_status ssdei_setting_multistep(ssdei_setting *setting) {
     ssde_multistep *m = &setting->how.multistep;
     int traits = setting->method->traits, corrects = (traits & SSDEI_CORRECTS) != 0, most = setting->info->history + 1;
-    int others = m->order || m->noise || m->heun || m->bh1 || m->fewer_at_end || m->euler_at_end ||
+    int others = m->order || m->noise || m->heun || m->exact || m->bh1 || m->fewer_at_end || m->euler_at_end ||
                  m->third_as_diffusers || m->uncorrected_count;
     const char *misplaced = m->published && !(traits & SSDEI_MULTISTEP) ? "published"
                             : m->heun && corrects                       ? "heun"
+                            : m->exact && corrects                      ? "exact"
                             : m->bh1 && !corrects                       ? "bh1"
                             : m->uncorrected_count && !corrects         ? "uncorrected_count"
                                                                         : NULL;
@@ -2962,12 +2974,15 @@ static ssde_status ssdei_setting_multistep(ssdei_setting *setting) {
                          m->order, most, setting->info->name);
     if (!m->published) return SSDE_OK;
     if (!m->order) m->order = most - corrects;
-    if (m->third_as_diffusers && (m->order < 3 || m->noise || corrects || setting->how.eta == 0.0))
+    if (m->third_as_diffusers && (m->order < 3 || m->noise || m->exact || corrects || setting->how.eta == 0.0))
         return ssde_fail(
             setting->context, SSDE_ERROR_ARGUMENT,
             "multistep.third_as_diffusers is set with %s of order %d and eta %g%s, wanted dpm_solver_3m of "
             "order 3 with eta above 0, of D's",
-            setting->info->name, m->order, setting->how.eta, m->noise ? ", of noise" : "");
+            setting->info->name, m->order, setting->how.eta,
+            m->noise   ? ", of noise"
+            : m->exact ? ", exact"
+                       : "");
     setting->history = (size_t)(m->order - 1 + corrects);
     if (!setting->history) setting->history = 1;
     return SSDE_OK;
@@ -2982,7 +2997,6 @@ static ssde_status ssdei_setting_pndm(ssdei_setting *setting) {
     if (pndm->combines == SSDE_PREDICT_EDM || !(pndm->step >= 0.0 && pndm->step <= 1.0))
         return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT,
                          "pndm.combines is %d and step %g, wanted not EDM, 0 to 1", (int)pndm->combines, pndm->step);
-    if (!pndm->combines) pndm->combines = SSDE_PREDICT_NOISE;
     return SSDE_OK;
 }
 
@@ -3667,8 +3681,8 @@ static void ssdei_published_weights(const ssdei_setting *setting, const double *
     if (ended) at[count++] = 1.0;
     for (j = 1; j < order; j++) at[count++] = back -= span[j] / span[0];
     ssdei_multistep_moments(span[0], moment);
-    if (count == 1 && !how->heun) moment[1] = 0.5 * (how->bh1 ? span[0] : moment[0]);
-    if (!(setting->method->traits & SSDEI_CORRECTS))
+    if (count == 1 && !how->heun && !how->exact) moment[1] = 0.5 * (how->bh1 ? span[0] : moment[0]);
+    if (!how->exact && !(setting->method->traits & SSDEI_CORRECTS))
         moment[2] = 0.5 * moment[2] - (how->third_as_diffusers ? 1.0 : 0.0);
     ssdei_multistep_solve(at, count, moment, weight);
     if (!ended) return;
@@ -4162,7 +4176,7 @@ static const struct {
     {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
      {SSDEI_MULTISTEP | SSDEI_CORRECTS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_unipc_plan,
       ssdei_multistep_move}},
-    {{"pndm", 2, 1, 3, 0, SSDE_GRID_UNIFORM, 50},
+    {{"pndm", 2, 1, 3, 0, SSDE_GRID_LOG_SNR, 20},
      {SSDEI_COUNTS_STEPS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_pndm_plan, ssdei_pndm_move}},
 };
 
@@ -4493,7 +4507,7 @@ static ssde_status ssdei_euler_start(ssdei_sampler *w) {
 static void ssdei_last_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     int moves = setting->method->move != NULL;
-    if (!ssdei_ends_quietly(setting) || how->skip_denoise || plan->step + 1 < how->steps) return;
+    if (!(setting->clean || ssdei_ends_quietly(setting)) || how->skip_denoise || plan->step + 1 < how->steps) return;
     if (!moves && how->grid == SSDE_GRID_REFERENCE) return;
     plan->quiet = setting->corrector->rule && (!how->corrector_first || !moves);
     if (!plan->quiet) plan->update.noise = 0.0;
@@ -4523,7 +4537,7 @@ static ssde_status ssdei_step_plan_make(const ssdei_setting *setting, const doub
 static ssde_status ssdei_sampler_last(ssdei_sampler *w) {
     const ssdei_setting *setting = &w->setting;
     double t = w->times[setting->how.steps], mean, std = 0.0;
-    int corrects = setting->corrector->rule && !setting->how.corrector_first;
+    int corrects = setting->corrector->rule && (!setting->how.corrector_first || !setting->method->move);
     if (t > 0.0 || ssdei_by_index(setting->how.grid)) return SSDE_OK;
     if (setting->sde.kind != SSDE_NONLINEAR) ssdei_try(ssdei_marginal(w->context, &setting->sde, t, &mean, &std));
     w->setting.clean = std == 0.0;
@@ -4632,6 +4646,8 @@ static ssde_status ssdei_sampler_begin(ssdei_sampler *w, uint64_t first_sample) 
     for (i = 0; i < w->n; i++) w->sample[i] = first_sample + i;
     ssdei_try(ssdei_sampler_times(w));
     ssdei_try(ssdei_euler_start(w));
+    if (!w->setting.how.pndm.combines)
+        w->setting.how.pndm.combines = w->setting.start < 1.0 ? SSDE_PREDICT_DATA : SSDE_PREDICT_NOISE;
     return ssdei_sampler_plan(w);
 }
 

@@ -12,7 +12,7 @@
    Without --pass the program starts itself once for each pass (and network), so that every line has a process of its
    own.
 
-   Options: --network ddpmpp_cifar10|ncsnpp_cifar10|ddpm_cifar10|ddpmpp_small
+   Options: --network ddpmpp_cifar10|ncsnpp_cifar10|ddpm_cifar10|ddpmpp_small|ncsnv2_cifar10
                       ncsnpp_1024    1024 x 1024; by name only, best with --batch 1
             --pass forward|vjp|train
             --batch N              8
@@ -31,9 +31,9 @@
 enum { FORWARD, VJP, TRAIN, PASSES };
 static const char *const pass_names[PASSES] = {"forward", "vjp", "train"};
 
-enum { DDPMPP_CIFAR10, NCSNPP_CIFAR10, DDPM_CIFAR10, DDPMPP_SMALL, NCSNPP_1024, NETWORKS };
-static const char *const network_names[NETWORKS] = {"ddpmpp_cifar10", "ncsnpp_cifar10", "ddpm_cifar10", "ddpmpp_small",
-                                                    "ncsnpp_1024"};
+enum { DDPMPP_CIFAR10, NCSNPP_CIFAR10, DDPM_CIFAR10, DDPMPP_SMALL, NCSNV2_CIFAR10, NCSNPP_1024, NETWORKS };
+static const char *const network_names[NETWORKS] = {"ddpmpp_cifar10", "ncsnpp_cifar10", "ddpm_cifar10",
+                                                    "ddpmpp_small",   "ncsnv2_cifar10", "ncsnpp_1024"};
 
 enum { LEAST_REPETITIONS = 5, MOST_REPETITIONS = 51 };
 
@@ -68,7 +68,7 @@ static double forward_work(const ssde_net *net) {
         double pixels = (double)(node->shape[0] * node->shape[1]), channels = (double)node->shape[2];
         if (node->operation == SSDEI_OPERATION_conv)
             work += 2.0 * pixels * channels * (double)net->nodes[node->input[0]].shape[2] * node->kernel * node->kernel;
-        if (node->operation == SSDEI_OPERATION_attention) work += 4.0 * pixels * pixels * channels;
+        if (node->operation == SSDEI_OPERATION_attention) work += 4.0 * pixels * channels * (double)net->nodes[node->input[1]].count / channels;
     }
     return work;
 }
@@ -129,12 +129,32 @@ static void run_pass(options *o, const problem *p) {
     if (o->pass == VJP) must(&o->context, ssde_run_backward(p->run, p->gradient, p->out, NULL));
 }
 
+/* Creates the network, and says what trains it. */
+static ssde_net *create(options *o, ssde_sde *sde, ssde_train_desc *train) {
+    ssde_context *context = &o->context;
+    ssde_net *net;
+    if (o->network == NCSNV2_CIFAR10) {
+        ssde_refinenet_desc shape;
+        must(context, ssde_refinenet_configuration(context, "ve/ncsnv2/cifar10", &shape, sde, train));
+        must(context, ssde_refinenet_create(&net, &shape));
+    } else {
+        ssde_unet_desc shape = describe(o->network);
+        shape.context = context;
+        must(context, ssde_unet_create(&net, &shape));
+        *sde = shape.scale_by_sigma ? ssde_ve(0.01, 50.0) : ssde_vp(0.1, 20.0);
+        *train = ssde_train_defaults(sde, 0);
+    }
+    train->batch = (size_t)o->batch;
+    train->context = context;
+    return net;
+}
+
 static void prepare(options *o, problem *p) {
     ssde_context *context = &o->context;
-    ssde_unet_desc shape = describe(o->network);
+    ssde_train_desc train;
+    ssde_sde sde;
     size_t count, i;
-    shape.context = context;
-    must(context, ssde_unet_create(&p->net, &shape));
+    p->net = create(o, &sde, &train);
     p->rows = (size_t)o->batch;
     count = p->rows * ssde_net_dim(p->net);
     p->x = (float *)malloc(count * sizeof(float));
@@ -146,10 +166,6 @@ static void prepare(options *o, problem *p) {
     for (i = 0; i < p->rows; i++) p->label[i] = p->sigma[i] = 0.5f;
     p->gradient = p->x;
     if (o->pass == TRAIN) {
-        ssde_sde sde = shape.scale_by_sigma ? ssde_ve(0.01, 50.0) : ssde_vp(0.1, 20.0);
-        ssde_train_desc train = ssde_train_defaults(&sde, 0);
-        train.batch = p->rows;
-        train.context = context;
         must(context, ssde_trainer_create(&p->trainer, p->net, &sde, &train));
     } else {
         ssde_run_desc desc = ssde_run_defaults(o->pass == VJP ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE, p->rows);

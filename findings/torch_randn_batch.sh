@@ -11,22 +11,7 @@
 #   - pictures of 28 x 28 (784 = 49 * 16) are safe, which is why tests on images never see it.
 # "The same seed, another batch size, another sample" therefore happens on one machine, in one process, before any
 # network has run. Wanted below: how many of the numbers of the first samples stay when more are drawn.
-set -euo pipefail
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-mkdir debs root
-# The package and all it depends on, unpacked into a folder: nothing is installed.
-apt-get install -y -qq --no-install-recommends --download-only -o Dir::State::status=/dev/null \
-    -o Dir::Cache::archives="$work/debs" -o APT::Sandbox::User=root -o Debug::NoLocking=1 \
-    python3-torch=1.13.1+dfsg-4 >/dev/null
-mkdir -p root/usr/lib root/usr/lib64 root/usr/bin root/usr/sbin
-for link in lib lib64 bin sbin; do ln -s usr/$link root/$link; done
-for deb in debs/*.deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x -C root --keep-directory-symlink; done
-libraries=$work/root/usr/lib/x86_64-linux-gnu
-export PYTHONHOME=$work/root/usr
-python=("$work/root/lib64/ld-linux-x86-64.so.2" --library-path "$libraries:$libraries/blas:$libraries/lapack"
-    "$work/root/usr/bin/python3")
+source "$(dirname "$0")/debian_torch.bash"
 
 cat >draw.py <<'PY'
 import torch

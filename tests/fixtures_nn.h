@@ -116,7 +116,7 @@ static void nn_data_open(nn_data *data, oracle *o, const nn_options *options) {
         data->p_double[i] = (double)data->p[i];
     }
     for (i = 0; i < options->rows; i++) {
-        data->label[i] = 0.4f + 0.7f * (float)i;
+        data->label[i] = o->net->label_rows ? (float)((i + 1) % o->net->label_rows) : 0.4f + 0.7f * (float)i;
         data->sigma[i] = 0.3f + 0.5f * (float)i;
     }
     for (i = 0; i < 2; i++)
@@ -147,12 +147,27 @@ static double nn_along(const float *gradient, size_t count, uint64_t seed, doubl
     return dot;
 }
 
+/* What oracles are told beside the label: the null class, or class 1 where there is none, and their vector. */
+static void nn_tell(ssde_run *run) {
+    size_t size = ssde_net_vector(run->net), rows = run->max_rows, row;
+    int32_t *classes = (int32_t *)malloc(rows * sizeof *classes);
+    float *vectors = (float *)malloc((rows * size + 1) * sizeof *vectors);
+    for (row = 0; row < rows; row++) {
+        classes[row] = 1;
+        oracle_normals(17, 1.0, size, vectors + row * size);
+    }
+    CHECK_OK(ssde_run_set_classes(run, run->net->no_null_class ? classes : NULL, rows));
+    if (size) CHECK_OK(ssde_run_set_vectors(run, vectors, rows));
+    free(classes);
+    free(vectors);
+}
+
 /* NaN wherever nothing may be kept from one forward pass to the next: values, gradients, workspaces, sums. */
 static void nn_poison(ssde_run *run) {
     size_t i;
     for (i = 0; i < run->zeros; i++) run->arena[i] = NAN;
     for (i = run->workspace; i < run->workspace + run->tasks * run->task_floats; i++) run->arena[i] = NAN;
-    CHECK_OK(ssde_run_set_classes(run, NULL, 0));
+    nn_tell(run);
 }
 
 /* The run, which is used up, with an arena of so many floats, not fewer: NaN behind what there is. */
@@ -227,7 +242,7 @@ static void nn_check_parameters(const oracle *o, const double *slopes, const flo
     }
     for (i = 0; i < o->parameters; i++) {
         const ssdei_parameter *parameter = &o->net->parameters[i];
-        ssdei_parameter_to_file(parameter, gradient + parameter->offset, file);
+        ssdei_parameter_to_file(ssdei_kernels_for(NULL), parameter, gradient + parameter->offset, file);
         slope = nn_along(file, parameter->info.count, 31 + i, &norm);
         if (!parameter->info.trainable) {
             CHECK(norm == 0.0);

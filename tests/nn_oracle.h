@@ -10,6 +10,7 @@ typedef enum oracle_kind {
     ORACLE_LABEL,
     ORACLE_SIGMA,
     ORACLE_CLASS,
+    ORACLE_VECTOR,
     ORACLE_CONV,
     ORACLE_ACTIVATE,
     ORACLE_NORM,
@@ -27,18 +28,23 @@ typedef enum oracle_kind {
     ORACLE_ROWS,
     ORACLE_MODULATE,
     ORACLE_MEAN,
-    ORACLE_TABLE
+    ORACLE_TABLE,
+    ORACLE_INSTANCE,
+    ORACLE_MAX_POOL,
+    ORACLE_MEAN_POOL,
+    ORACLE_RESIZE,
+    ORACLE_TOKENS
 } oracle_kind;
 
 typedef struct oracle_node {
     oracle_kind kind;
     int input[3], parameter;
     size_t shape[3], count, offset; /* height, width, channels; in the values */
-    int kernel, stride, before, after, up, down, taps;
+    int kernel, stride, dilation, no_bias, before, after, up, down, taps, norm;
     double fir[SSDE_MAX_FIR_TAPS];
     size_t groups;
-    int activation, row_scale;
-    double scale, shift;
+    int activation, row_scale, cosine_first;
+    double scale, shift, eps;
     const ssdei_taps *rows[2];
 } oracle_node;
 
@@ -52,6 +58,7 @@ typedef struct oracle {
     double *values, *tangents, *zeros; /* one allocation */
     size_t value_count;
     size_t class_number; /* of every sample */
+    float vector[16];    /* likewise */
     char name[64];       /* of the next operation's parameters; empty: one is made up */
 } oracle;
 
@@ -79,7 +86,7 @@ static const double *oracle_value(const oracle *o, int node) { return o->values 
 static void oracle_conv_forward(const oracle *o, const oracle_node *n, double *y) {
     const oracle_node *in = &o->nodes[n->input[0]];
     const double *x = oracle_value(o, n->input[0]), *w = o->weights + o->first[n->parameter];
-    const double *b = o->weights + o->first[n->parameter + 1];
+    const double *b = n->no_bias ? NULL : o->weights + o->first[n->parameter + 1];
     int in_out = !strcmp(
         o->net->parameters[n->parameter].info.name + strlen(o->net->parameters[n->parameter].info.name) - 2, ".W");
     size_t h = in->shape[0], width = in->shape[1], c = in->shape[2], out = n->shape[2], k = (size_t)n->kernel;
@@ -88,11 +95,11 @@ static void oracle_conv_forward(const oracle *o, const oracle_node *n, double *y
         for (ox = 0; ox < n->shape[1]; ox++)
             for (oc = 0; oc < out; oc++) {
                 size_t at = (oy * n->shape[1] + ox) * out + oc;
-                double sum = b[oc];
+                double sum = b ? b[oc] : 0.0;
                 for (ky = 0; ky < k; ky++)
                     for (kx = 0; kx < k; kx++) {
-                        long iy = (long)oy * n->stride + (long)ky - n->before,
-                             ix = (long)ox * n->stride + (long)kx - n->before;
+                        long iy = (long)oy * n->stride + (long)ky * n->dilation - n->before,
+                             ix = (long)ox * n->stride + (long)kx * n->dilation - n->before;
                         if (iy < 0 || ix < 0 || iy >= (long)h || ix >= (long)width) continue;
                         for (ic = 0; ic < c; ic++) {
                             size_t weight = in_out ? ic * out + oc : ((oc * c + ic) * k + ky) * k + kx;
@@ -108,9 +115,12 @@ static double oracle_activation(int activation, double x) {
     switch (activation) {
         case SSDE_SILU: return x / (1.0 + exp(-x));
         case SSDE_RELU: return x > 0.0 ? x : 0.0;
-        case SSDE_ELU: return x > 0.0 ? x : exp(x) - 1.0;
+        case SSDE_ELU: return x > 0.0 ? x : expm1(x);
+        case SSDE_LEAKY_RELU: return x > 0.0 ? x : 0.2 * x;
         case SSDE_SOFTPLUS: return log(1.0 + exp(x));
         case SSDE_LOG: return log(x);
+        case SSDE_MISH: return x * tanh(log(1.0 + exp(x)));
+        case SSDE_GELU: return x * 0.5 * erfc(-x / sqrt(2.0));
         default: return x;
     }
 }
@@ -128,25 +138,27 @@ static void oracle_norm_forward(const oracle *o, const oracle_node *n, double *y
         for (i = 0; i < n->count; i++)
             if (i % channels / size == group)
                 y[i] = oracle_activation(
-                    n->activation, gamma[i % channels] * (x[i] - mean) / sqrt(variance + 1e-6) + beta[i % channels]);
+                    n->activation, gamma[i % channels] * (x[i] - mean) / sqrt(variance + n->eps) + beta[i % channels]);
     }
 }
 
 static void oracle_attention_forward(const oracle *o, const oracle_node *n, double *y) {
     const double *q = oracle_value(o, n->input[0]), *k = oracle_value(o, n->input[1]),
                  *v = oracle_value(o, n->input[2]);
-    size_t channels = n->shape[2], pixels = n->count / channels, i, j, c;
+    size_t channels = n->shape[2], pixels = o->nodes[n->input[1]].count / channels, i, j, c;
+    size_t width = channels / n->groups;
     double *weight = (double *)malloc(pixels * sizeof *weight);
-    for (i = 0; i < pixels; i++) {
+    for (i = 0; i < n->count / width; i++) { /* query pixels of a head */
+        size_t head = i % n->groups * width;
         double sum = 0.0;
         for (j = 0; j < pixels; j++) {
             double dot = 0.0;
-            for (c = 0; c < channels; c++) dot += q[i * channels + c] * k[j * channels + c];
-            sum += weight[j] = exp(dot / sqrt((double)channels));
+            for (c = 0; c < width; c++) dot += q[i * width + c] * k[j * channels + head + c];
+            sum += weight[j] = exp(dot / sqrt((double)width));
         }
-        for (c = 0; c < channels; c++) {
-            y[i * channels + c] = 0.0;
-            for (j = 0; j < pixels; j++) y[i * channels + c] += weight[j] / sum * v[j * channels + c];
+        for (c = 0; c < width; c++) {
+            y[i * width + c] = 0.0;
+            for (j = 0; j < pixels; j++) y[i * width + c] += weight[j] / sum * v[j * channels + head + c];
         }
     }
     free(weight);
@@ -221,10 +233,131 @@ static void oracle_embedding_forward(const oracle *o, const oracle_node *n, doub
     y[n->count - 1] = 0.0; /* an odd size ends in zero */
     for (i = 0; i < half; i++) {
         double angle = n->kind == ORACLE_POSITIONAL
-                           ? label * pow(10000.0, -(double)i / (double)(half - 1))
+                           ? label * pow(10000.0, -(double)i / ((double)half - n->shift))
                            : 6.283185307179586 * o->weights[o->first[n->parameter] + i] * log(label);
-        y[i] = sin(angle);
-        y[half + i] = cos(angle);
+        y[i] = n->cosine_first ? cos(angle) : sin(angle);
+        y[half + i] = n->cosine_first ? sin(angle) : cos(angle);
+    }
+}
+
+static double oracle_activation_slope(int activation, double x) {
+    double s = 1.0 / (1.0 + exp(-x)), t = tanh(log(1.0 + exp(x)));
+    switch (activation) {
+        case SSDE_SILU: return s * (1.0 + x * (1.0 - s));
+        case SSDE_RELU: return x > 0.0 ? 1.0 : 0.0;
+        case SSDE_ELU: return x > 0.0 ? 1.0 : exp(x);
+        case SSDE_LEAKY_RELU: return x > 0.0 ? 1.0 : 0.2;
+        case SSDE_SOFTPLUS: return s;
+        case SSDE_LOG: return 1.0 / x;
+        case SSDE_MISH: return t + x * (1.0 - t * t) * s;
+        case SSDE_GELU: return 0.5 * erfc(-x / sqrt(2.0)) + x * exp(-0.5 * x * x) / sqrt(2.0 * 3.141592653589793);
+        default: return 1.0;
+    }
+}
+
+/* A channel's mean and variance, of `less` values fewer than there are, with their derivatives along dx; from `stride`
+   apart. */
+static void oracle_moments(const double *x, const double *dx, size_t count, size_t stride, double less, double *mean,
+                           double *d_mean, double *variance, double *d_variance) {
+    size_t i;
+    *mean = *d_mean = *variance = *d_variance = 0.0;
+    for (i = 0; i < count; i++) {
+        *mean += x[i * stride] / (double)count;
+        *d_mean += dx[i * stride] / (double)count;
+    }
+    for (i = 0; i < count; i++) {
+        double away = x[i * stride] - *mean;
+        *variance += away * away / ((double)count - less);
+        *d_variance += 2.0 * away * (dx[i * stride] - *d_mean) / ((double)count - less);
+    }
+}
+
+/* z / sqrt(v + eps) and its derivative */
+static double oracle_over_root(double z, double v, double eps) { return z / sqrt(v + eps); }
+static double oracle_d_over_root(double z, double dz, double v, double dv, double eps) {
+    return dz / sqrt(v + eps) - 0.5 * z * dv / ((v + eps) * sqrt(v + eps));
+}
+
+/* Instance norms: y, and its derivative along the tangent of x. */
+static void oracle_instance(const oracle *o, const oracle_node *n, double *y, double *dy) {
+    const double *x = oracle_value(o, n->input[0]), *dx = o->tangents + o->nodes[n->input[0]].offset;
+    const double *alpha = NULL, *gamma = NULL, *beta = NULL;
+    size_t channels = n->shape[2], pixels = n->count / channels, c, i;
+    double *mean = (double *)calloc(4 * channels, sizeof *mean), *d_mean = mean + channels, *v = d_mean + channels,
+           *dv = v + channels, m, dm, s, ds;
+    if (n->norm != (int)SSDE_INSTANCE_NORM) alpha = o->weights + o->first[n->parameter];
+    if (n->norm == (int)SSDE_INSTANCE_NORM_PLUS) {
+        gamma = n->input[1] < 0 ? o->weights + o->first[n->parameter + 1]
+                                : alpha + (size_t)*oracle_value(o, n->input[1]) * 3 * channels;
+        beta = n->input[1] < 0 ? o->weights + o->first[n->parameter + 2] : gamma + 2 * channels;
+        if (n->input[1] >= 0) alpha = gamma + channels;
+    }
+    for (c = 0; c < channels; c++)
+        oracle_moments(x + c, dx + c, pixels, channels, n->norm == (int)SSDE_VARIANCE_NORM ? 1.0 : 0.0, &mean[c],
+                       &d_mean[c], &v[c], &dv[c]);
+    oracle_moments(mean, d_mean, channels, 1, 1.0, &m, &dm, &s, &ds);
+    for (i = 0; i < n->count; i++) {
+        double z, dz;
+        c = i % channels;
+        z = n->norm == (int)SSDE_VARIANCE_NORM ? x[i] : x[i] - mean[c];
+        dz = n->norm == (int)SSDE_VARIANCE_NORM ? dx[i] : dx[i] - d_mean[c];
+        dz = oracle_d_over_root(z, dz, v[c], dv[c], n->eps);
+        z = oracle_over_root(z, v[c], n->eps);
+        if (n->norm == (int)SSDE_VARIANCE_NORM) z *= alpha[c], dz *= alpha[c];
+        if (n->norm == (int)SSDE_INSTANCE_NORM_PLUS) {
+            z = gamma[c] * (z + alpha[c] * oracle_over_root(mean[c] - m, s, n->eps)) + beta[c];
+            dz = gamma[c] * (dz + alpha[c] * oracle_d_over_root(mean[c] - m, d_mean[c] - dm, s, ds, n->eps));
+        }
+        if (y) y[i] = oracle_activation(n->activation, z);
+        if (dy) dy[i] = oracle_activation_slope(n->activation, z) * dz;
+    }
+    free(mean);
+}
+
+/* The place of the first largest value in the window around a pixel, line by line. */
+static size_t oracle_largest(const oracle_node *n, const double *x, size_t oy, size_t ox, size_t c) {
+    long reach = n->kernel / 2, iy, ix;
+    size_t at = n->count;
+    for (iy = (long)oy - reach; iy <= (long)oy + reach; iy++)
+        for (ix = (long)ox - reach; ix <= (long)ox + reach; ix++) {
+            size_t from = ((size_t)iy * n->shape[1] + (size_t)ix) * n->shape[2] + c;
+            if (iy < 0 || ix < 0 || iy >= (long)n->shape[0] || ix >= (long)n->shape[1]) continue;
+            if (at == n->count || x[from] > x[at]) at = from;
+        }
+    return at;
+}
+
+/* y = to[the largest's place], or the mean of the window with zeros outside */
+static void oracle_pool_forward(const oracle_node *n, const double *x, const double *of, double *y) {
+    long reach = n->kernel / 2, iy, ix;
+    size_t oy, ox, c;
+    for (oy = 0; oy < n->shape[0]; oy++)
+        for (ox = 0; ox < n->shape[1]; ox++)
+            for (c = 0; c < n->shape[2]; c++) {
+                double *to = &y[(oy * n->shape[1] + ox) * n->shape[2] + c];
+                *to = n->kind == ORACLE_MAX_POOL ? of[oracle_largest(n, x, oy, ox, c)] : 0.0;
+                for (iy = (long)oy - reach; n->kind == ORACLE_MEAN_POOL && iy <= (long)oy + reach; iy++)
+                    for (ix = (long)ox - reach; ix <= (long)ox + reach; ix++)
+                        if (iy >= 0 && ix >= 0 && iy < (long)n->shape[0] && ix < (long)n->shape[1])
+                            *to += of[((size_t)iy * n->shape[1] + (size_t)ix) * n->shape[2] + c] /
+                                   ((double)n->kernel * n->kernel);
+            }
+}
+
+/* The triangles of pixels over places o (in - 1) / (out - 1). */
+static void oracle_resize_forward(const oracle *o, const oracle_node *n, double *y) {
+    const oracle_node *in = &o->nodes[n->input[0]];
+    const double *x = oracle_value(o, n->input[0]);
+    size_t i, iy, ix, channels = n->shape[2];
+    for (i = 0; i < n->count; i++) {
+        size_t oy = i / channels / n->shape[1], ox = i / channels % n->shape[1];
+        double down = n->shape[0] > 1 ? (double)oy * ((double)in->shape[0] - 1.0) / ((double)n->shape[0] - 1.0) : 0.0;
+        double across = n->shape[1] > 1 ? (double)ox * ((double)in->shape[1] - 1.0) / ((double)n->shape[1] - 1.0) : 0.0;
+        y[i] = 0.0;
+        for (iy = 0; iy < in->shape[0]; iy++)
+            for (ix = 0; ix < in->shape[1]; ix++)
+                y[i] += fmax(0.0, 1.0 - fabs(down - (double)iy)) * fmax(0.0, 1.0 - fabs(across - (double)ix)) *
+                        x[(iy * in->shape[1] + ix) * channels + i % channels];
     }
 }
 
@@ -237,7 +370,8 @@ static void oracle_node_forward(oracle *o, const oracle_node *n) {
         case ORACLE_INPUT:
         case ORACLE_LABEL:
         case ORACLE_SIGMA:
-        case ORACLE_CLASS: break;
+        case ORACLE_CLASS:
+        case ORACLE_VECTOR: break;
         case ORACLE_CONV: oracle_conv_forward(o, n, y); break;
         case ORACLE_NORM: oracle_norm_forward(o, n, y); break;
         case ORACLE_ATTENTION: oracle_attention_forward(o, n, y); break;
@@ -277,32 +411,30 @@ static void oracle_node_forward(oracle *o, const oracle_node *n) {
             first = o->nodes[n->input[0]].count;
             for (i = 0; i < first; i++) y[i % channels] += a[i] * (double)channels / (double)first;
             break;
+        case ORACLE_TOKENS:
+            for (i = 0; i < n->count; i++)
+                y[i] = (i < channels ? 0.0 : a[i - channels]) +
+                       o->weights[o->first[n->parameter] + i % channels * n->shape[1] + i / channels];
+            for (i = channels; i < n->count; i++) y[i % channels] += a[i - channels] / (double)(n->shape[1] - 1);
+            break;
         case ORACLE_TABLE:
             for (i = 0; i < n->count; i++) y[i] = o->weights[o->first[n->parameter] + (size_t)a[0] * n->count + i];
             break;
+        case ORACLE_INSTANCE: oracle_instance(o, n, y, NULL); break;
+        case ORACLE_MAX_POOL:
+        case ORACLE_MEAN_POOL: oracle_pool_forward(n, a, a, y); break;
+        case ORACLE_RESIZE: oracle_resize_forward(o, n, y); break;
     }
 }
 
 /* ---- derivatives along a direction of x ---- */
-
-static double oracle_activation_slope(int activation, double x) {
-    double s = 1.0 / (1.0 + exp(-x));
-    switch (activation) {
-        case SSDE_SILU: return s * (1.0 + x * (1.0 - s));
-        case SSDE_RELU: return x > 0.0 ? 1.0 : 0.0;
-        case SSDE_ELU: return x > 0.0 ? 1.0 : exp(x);
-        case SSDE_SOFTPLUS: return s;
-        case SSDE_LOG: return 1.0 / x;
-        default: return 1.0;
-    }
-}
 
 static void oracle_norm_tangent(const oracle *o, const oracle_node *n, double *y) {
     const double *x = oracle_value(o, n->input[0]), *dx = o->tangents + o->nodes[n->input[0]].offset;
     const double *gamma = o->weights + o->first[n->parameter], *beta = o->weights + o->first[n->parameter + 1];
     size_t channels = n->shape[2], size = channels / n->groups, group, i;
     for (group = 0; group < n->groups; group++) {
-        double mean = 0.0, mean_rate = 0.0, variance = 1e-6, rate = 0.0, members = (double)(n->count / n->groups);
+        double mean = 0.0, mean_rate = 0.0, variance = n->eps, rate = 0.0, members = (double)(n->count / n->groups);
         for (i = 0; i < n->count; i++) {
             if (i % channels / size != group) continue;
             mean += x[i] / members;
@@ -326,26 +458,29 @@ static void oracle_attention_tangent(const oracle *o, const oracle_node *n, doub
     const double *q = oracle_value(o, n->input[0]), *k = oracle_value(o, n->input[1]);
     const double *v = oracle_value(o, n->input[2]), *dq = o->tangents + o->nodes[n->input[0]].offset;
     const double *dk = o->tangents + o->nodes[n->input[1]].offset, *dv = o->tangents + o->nodes[n->input[2]].offset;
-    size_t channels = n->shape[2], pixels = n->count / channels, i, j, c;
+    size_t channels = n->shape[2], pixels = o->nodes[n->input[1]].count / channels, i, j, c;
+    size_t width = channels / n->groups;
     double *weight = (double *)malloc(2 * pixels * sizeof *weight), *rate = weight + pixels;
-    for (i = 0; i < pixels; i++) {
+    for (i = 0; i < n->count / width; i++) { /* query pixels of a head */
+        size_t head = i % n->groups * width;
         double sum = 0.0, mean = 0.0;
         for (j = 0; j < pixels; j++) {
             double dot = 0.0;
             rate[j] = 0.0;
-            for (c = 0; c < channels; c++) {
-                size_t at = i * channels + c, to = j * channels + c;
-                dot += q[at] * k[to] / sqrt((double)channels);
-                rate[j] += (dq[at] * k[to] + q[at] * dk[to]) / sqrt((double)channels);
+            for (c = 0; c < width; c++) {
+                size_t at = i * width + c, to = j * channels + head + c;
+                dot += q[at] * k[to] / sqrt((double)width);
+                rate[j] += (dq[at] * k[to] + q[at] * dk[to]) / sqrt((double)width);
             }
             sum += weight[j] = exp(dot);
             mean += weight[j] * rate[j];
         }
-        for (c = 0; c < channels; c++) {
-            y[i * channels + c] = 0.0;
-            for (j = 0; j < pixels; j++)
-                y[i * channels + c] +=
-                    weight[j] / sum * ((rate[j] - mean / sum) * v[j * channels + c] + dv[j * channels + c]);
+        for (c = 0; c < width; c++) {
+            y[i * width + c] = 0.0;
+            for (j = 0; j < pixels; j++) {
+                size_t to = j * channels + head + c;
+                y[i * width + c] += weight[j] / sum * ((rate[j] - mean / sum) * v[to] + dv[to]);
+            }
         }
     }
     free(weight);
@@ -376,11 +511,14 @@ static void oracle_node_tangent(oracle *o, const oracle_node *n) {
         case ORACLE_LABEL:
         case ORACLE_SIGMA:
         case ORACLE_CLASS:
+        case ORACLE_VECTOR:
         case ORACLE_POSITIONAL:
         case ORACLE_FOURIER:
         case ORACLE_TABLE: break; /* zeros, or the direction */
         case ORACLE_NORM: oracle_norm_tangent(o, n, y); break;
         case ORACLE_ATTENTION: oracle_attention_tangent(o, n, y); break;
+        case ORACLE_INSTANCE: oracle_instance(o, n, NULL, y); break;
+        case ORACLE_MAX_POOL: oracle_pool_forward(n, a, da, y); break;
         case ORACLE_ACTIVATE:
             for (i = 0; i < n->count; i++) y[i] = oracle_activation_slope(n->activation, a[i]) * da[i];
             break;
@@ -409,6 +547,7 @@ static const double *oracle_forward_tangent(oracle *o, const double *v) {
 
 /* One sample; the output stays in the values. */
 static const double *oracle_forward(oracle *o, const double *x, double label, double sigma) {
+    size_t j;
     int i;
     for (i = 0; i < o->count; i++) {
         double *value = o->values + o->nodes[i].offset;
@@ -416,6 +555,7 @@ static const double *oracle_forward(oracle *o, const double *x, double label, do
         if (o->nodes[i].kind == ORACLE_LABEL) *value = label;
         if (o->nodes[i].kind == ORACLE_SIGMA) *value = sigma;
         if (o->nodes[i].kind == ORACLE_CLASS) *value = (double)o->class_number;
+        for (j = 0; o->nodes[i].kind == ORACLE_VECTOR && j < o->nodes[i].count; j++) value[j] = (double)o->vector[j];
         oracle_node_forward(o, &o->nodes[i]);
     }
     return oracle_value(o, o->output);
@@ -494,7 +634,8 @@ enum { ORACLE_AS_CONV, ORACLE_AS_LINEAR, ORACLE_AS_NIN };
 static int oracle_conv(oracle *o, int x, const ssde_conv_desc *desc, int as) {
     const oracle_node in = o->nodes[x];
     char name[64];
-    size_t reach = (size_t)(desc->pad_before + desc->pad_after), k = (size_t)desc->kernel, s = (size_t)desc->stride;
+    size_t reach = (size_t)(desc->pad_before + desc->pad_after), s = (size_t)desc->stride;
+    size_t k = (size_t)((desc->kernel - 1) * (desc->dilation ? desc->dilation : 1) + 1);
     oracle_node *n;
     snprintf(name, sizeof name, "%s", oracle_name(o));
     n = oracle_note(o, ORACLE_CONV, x, desc->residual, -1, (in.shape[0] + reach - k) / s + 1,
@@ -502,6 +643,8 @@ static int oracle_conv(oracle *o, int x, const ssde_conv_desc *desc, int as) {
     n->parameter = (int)ssde_net_parameter_count(o->net);
     n->kernel = desc->kernel;
     n->stride = desc->stride;
+    n->dilation = desc->dilation ? desc->dilation : 1;
+    n->no_bias = desc->no_bias;
     n->before = desc->pad_before;
     n->scale = desc->scale;
     if (as == ORACLE_AS_LINEAR) return oracle_noted(o, ssde_linear(o->net, x, desc->channels, desc->init_scale, name));
@@ -526,19 +669,25 @@ static int oracle_activate(oracle *o, int x, ssde_activation activation) {
     oracle_note_like(o, ORACLE_ACTIVATE, x, -1, -1)->activation = (int)activation;
     return oracle_noted(o, ssde_activate(o->net, x, activation));
 }
-static int oracle_norm(oracle *o, int x, size_t groups, ssde_activation activation) {
+static int oracle_norm_eps(oracle *o, int x, size_t groups, double eps, ssde_activation activation) {
+    const int fused = activation == SSDE_IDENTITY || activation == SSDE_SILU;
     oracle_node *n;
     char name[64];
     snprintf(name, sizeof name, "%s", oracle_name(o));
     n = oracle_note_like(o, ORACLE_NORM, x, -1, -1);
     n->groups = groups;
-    n->activation = (int)activation;
+    n->eps = eps;
+    n->activation = fused ? (int)activation : SSDE_IDENTITY;
     n->parameter = (int)ssde_net_parameter_count(o->net);
-    return oracle_noted(o, ssde_group_norm(o->net, x, groups, activation, name));
+    if (!fused) oracle_note_like(o, ORACLE_ACTIVATE, o->count - 1, -1, -1)->activation = (int)activation;
+    return oracle_noted(o, ssde_group_norm(o->net, x, groups, eps, activation, name));
 }
-static int oracle_attention(oracle *o, int q, int k, int v) {
-    oracle_note_like(o, ORACLE_ATTENTION, q, k, v);
-    return oracle_noted(o, ssde_attention(o->net, q, k, v));
+static int oracle_norm(oracle *o, int x, size_t groups, ssde_activation activation) {
+    return oracle_norm_eps(o, x, groups, 1e-6, activation);
+}
+static int oracle_attention(oracle *o, int q, int k, int v, size_t heads) {
+    oracle_note_like(o, ORACLE_ATTENTION, q, k, v)->groups = heads;
+    return oracle_noted(o, ssde_attention(o->net, q, k, v, heads));
 }
 static int oracle_add(oracle *o, int a, int b, double scale) {
     oracle_note_like(o, ORACLE_ADD, a, b, -1)->scale = scale;
@@ -585,10 +734,13 @@ static int oracle_fir(oracle *o, int x, int up, int down, int before, int after,
     memcpy(n->fir, kernel, (size_t)taps * sizeof *kernel);
     return oracle_noted(o, ssde_fir(o->net, x, up, down, before, after, kernel, taps));
 }
-static int oracle_positional(oracle *o, int label, size_t dim) {
-    oracle_note(o, ORACLE_POSITIONAL, label, -1, -1, 1, 1, dim);
-    return oracle_noted(o, ssde_positional_embedding(o->net, label, dim));
+static int oracle_sinusoid(oracle *o, int label, size_t dim, double shift, int cosine_first) {
+    oracle_node *n = oracle_note(o, ORACLE_POSITIONAL, label, -1, -1, 1, 1, dim);
+    n->shift = shift;
+    n->cosine_first = cosine_first;
+    return oracle_noted(o, ssde_positional_embedding(o->net, label, dim, shift, cosine_first));
 }
+static int oracle_positional(oracle *o, int label, size_t dim) { return oracle_sinusoid(o, label, dim, 1.0, 0); }
 static int oracle_fourier(oracle *o, int label, size_t dim, double scale) {
     char name[64];
     snprintf(name, sizeof name, "%s", oracle_name(o));
@@ -607,16 +759,62 @@ static int oracle_mean(oracle *o, int x) {
     oracle_note(o, ORACLE_MEAN, x, -1, -1, 1, 1, o->nodes[x].shape[2]);
     return oracle_noted(o, ssde_mean_pixels(o->net, x));
 }
+static int oracle_tokens(oracle *o, int x) {
+    const oracle_node in = o->nodes[x];
+    char name[64];
+    snprintf(name, sizeof name, "%s", oracle_name(o));
+    oracle_note(o, ORACLE_TOKENS, x, -1, -1, 1, in.shape[0] * in.shape[1] + 1, in.shape[2])->parameter =
+        (int)ssde_net_parameter_count(o->net);
+    return oracle_noted(o, ssde_tokens(o->net, x, name));
+}
+static int oracle_class_number(oracle *o) {
+    oracle_note(o, ORACLE_CLASS, -1, -1, -1, 1, 1, 1);
+    return oracle_noted(o, ssde_input_class(o->net));
+}
+static int oracle_vector(oracle *o, size_t size) {
+    oracle_note(o, ORACLE_VECTOR, -1, -1, -1, 1, 1, size);
+    oracle_normals(17, 1.0, size, o->vector);
+    return oracle_noted(o, ssde_input_vector(o->net, size));
+}
+static int oracle_table(oracle *o, int number, size_t rows, size_t dim) {
+    char name[64];
+    snprintf(name, sizeof name, "%s", oracle_name(o));
+    oracle_note(o, ORACLE_TABLE, number, -1, -1, 1, 1, dim)->parameter = (int)ssde_net_parameter_count(o->net);
+    return oracle_noted(o, ssde_table_embedding(o->net, number, rows, dim, name));
+}
 /* of the null class, which runs have where no class is given */
 static int oracle_class(oracle *o, size_t classes, size_t dim) {
     char name[64];
-    int number;
-    oracle_note(o, ORACLE_CLASS, -1, -1, -1, 1, 1, 1);
-    number = oracle_noted(o, ssde_input_class(o->net));
+    int number = oracle_class_number(o);
     o->class_number = classes;
     snprintf(name, sizeof name, "%s", oracle_name(o));
     oracle_note(o, ORACLE_TABLE, number, -1, -1, 1, 1, dim)->parameter = (int)ssde_net_parameter_count(o->net);
     return oracle_noted(o, ssde_class_embedding(o->net, number, classes, dim, name));
+}
+
+/* Of channels without a label, by classes of a label else. */
+static int oracle_instance_norm(oracle *o, int x, int label, size_t classes, ssde_instance_norm_kind kind, double eps,
+                                ssde_activation activation) {
+    oracle_node *n;
+    char name[64];
+    snprintf(name, sizeof name, "%s", oracle_name(o));
+    n = oracle_note_like(o, ORACLE_INSTANCE, x, label, -1);
+    n->norm = (int)kind;
+    n->eps = eps;
+    n->activation = (int)activation;
+    n->parameter = kind == SSDE_INSTANCE_NORM ? -1 : (int)ssde_net_parameter_count(o->net);
+    return oracle_noted(o, label < 0
+                               ? ssde_instance_norm(o->net, x, kind, eps, activation, name)
+                               : ssde_conditional_instance_norm(o->net, x, label, classes, eps, activation, name));
+}
+static int oracle_window(oracle *o, int x, ssde_pool_kind kind, int size) {
+    oracle_node *n = oracle_note_like(o, kind == SSDE_POOL_MAX ? ORACLE_MAX_POOL : ORACLE_MEAN_POOL, x, -1, -1);
+    n->kernel = size;
+    return oracle_noted(o, ssde_pool(o->net, x, kind, size));
+}
+static int oracle_resize(oracle *o, int x, size_t height, size_t width) { /* to another size */
+    oracle_note(o, ORACLE_RESIZE, x, -1, -1, height, width, o->nodes[x].shape[2]);
+    return oracle_noted(o, ssde_resize_bilinear(o->net, x, height, width));
 }
 
 /* ---- finishing ---- */
@@ -655,12 +853,14 @@ static void oracle_random_weights(oracle *o, uint64_t seed) {
         const ssde_parameter *parameter = ssde_net_parameter(o->net, i);
         int nin = !strcmp(parameter->name + strlen(parameter->name) - 2, ".W");
         size_t fan_in = parameter->rank == 1 ? 1 : nin ? parameter->shape[0] : parameter->count / parameter->shape[0];
-        int norm = parameter->rank == 1 && strstr(parameter->name, ".weight") != NULL;
+        int norm = parameter->rank == 1 && (strstr(parameter->name, ".weight") || strstr(parameter->name, ".alpha") ||
+                                            strstr(parameter->name, ".gamma"));
         float *values = (float *)calloc(parameter->count, sizeof *values), *back;
         if (!parameter->trainable) {
             free(values);
             continue;
         }
+        if (strstr(parameter->name, ".embed.weight")) fan_in = 9, norm = 1;
         back = (float *)calloc(parameter->count, sizeof *back);
         for (j = 0; j < parameter->count; j++)
             values[j] = (float)((norm ? 1.0 : 0.0) +
@@ -690,31 +890,40 @@ static void oracle_finish(oracle *o, int node) {
 
 /* Notes a network built elsewhere, which stays the caller's until oracle_close. */
 static void oracle_from_net(oracle *o, ssde_net *net) {
-    static const oracle_kind kinds[] = {ORACLE_INPUT,     ORACLE_CONV,     ORACLE_ACTIVATE,   ORACLE_NORM,
-                                        ORACLE_ATTENTION, ORACLE_ADD,      ORACLE_CONCAT,     ORACLE_AFFINE,
-                                        ORACLE_COPY,      ORACLE_MATRICES, ORACLE_POSITIONAL, ORACLE_FOURIER,
-                                        ORACLE_ROWS,      ORACLE_MODULATE, ORACLE_MEAN,       ORACLE_TABLE};
+    static const oracle_kind kinds[] = {
+        ORACLE_INPUT,     ORACLE_CONV,     ORACLE_ACTIVATE, ORACLE_NORM,     ORACLE_ATTENTION,  ORACLE_ADD,
+        ORACLE_CONCAT,    ORACLE_AFFINE,   ORACLE_COPY,     ORACLE_MATRICES, ORACLE_POSITIONAL, ORACLE_FOURIER,
+        ORACLE_ROWS,      ORACLE_MODULATE, ORACLE_MEAN,     ORACLE_TABLE,    ORACLE_INSTANCE,   ORACLE_MAX_POOL,
+        ORACLE_MEAN_POOL, ORACLE_RESIZE,   ORACLE_TOKENS};
     int i, axis;
     memset(o, 0, sizeof *o);
     o->net = net;
     o->parameters = ssde_net_parameter_count(net);
     o->output = net->output;
-    o->class_number = net->classes;
+    o->class_number = net->no_null_class ? 1 : net->classes;
+    oracle_normals(17, 1.0, sizeof o->vector / sizeof *o->vector, o->vector);
     for (i = 0; i < net->node_count; i++) {
         const ssdei_node *from = &net->nodes[i];
         oracle_kind kind = i == net->label          ? ORACLE_LABEL
                            : i == net->sigma        ? ORACLE_SIGMA
                            : i == net->class_number ? ORACLE_CLASS
+                           : i == net->vector       ? ORACLE_VECTOR
                                                     : kinds[from->operation];
         oracle_node *n = oracle_note(o, kind, from->input[0], from->input[1], from->input[2], from->shape[0],
                                      from->shape[1], from->shape[2]);
         n->parameter = from->parameter;
         n->kernel = from->kernel;
         n->stride = from->stride;
+        n->dilation = from->dilation;
+        n->no_bias = from->no_bias;
+        n->norm = from->kind;
+        n->eps = from->eps;
         n->before = from->pad_before;
         n->groups = from->groups;
         n->activation = from->activation;
         n->row_scale = from->row_scale;
+        n->cosine_first = from->cosine_first;
+        n->eps = from->eps;
         n->scale = from->scale;
         n->shift = from->shift;
         for (axis = 0; net->taps && axis < 2; axis++) n->rows[axis] = net->taps + from->taps[axis];

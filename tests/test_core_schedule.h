@@ -245,8 +245,8 @@ static void test_schedule_bad_input(void) {
     CHECK_FAILS(&context, ssde_schedule_levels(&desc, mean, std), SSDE_ERROR_ARGUMENT, "betas is NULL");
     desc.betas = betas;
     CHECK_FAILS(&context, ssde_schedule_levels(&desc, mean, std), SSDE_ERROR_ARGUMENT, "betas[1] is 1");
-    desc.kind = (ssde_schedule_kind)9;
-    CHECK_FAILS(&context, ssde_schedule_levels(&desc, mean, std), SSDE_ERROR_ARGUMENT, "kind is 9");
+    desc.kind = SSDE_SCHEDULE_COUNT;
+    CHECK_FAILS(&context, ssde_schedule_levels(&desc, mean, std), SSDE_ERROR_ARGUMENT, "kind is 5");
     CHECK_FAILS(&context, ssde_schedule_find(&context, "cosine", &kind), SSDE_ERROR_ARGUMENT, "squaredcos_cap_v2");
     CHECK_OK(ssde_schedule_find(&context, "scaled_linear", &kind));
     CHECK(kind == SSDE_SCHEDULE_SCALED_LINEAR && !strcmp(ssde_schedule_name(SSDE_SCHEDULE_BETAS), "trained_betas"));

@@ -71,6 +71,36 @@ static void test_operations_conv_sizes(void) {
     }
 }
 
+/* Taps apart, on images that dilation divides and such that it does not, smaller than the kernel's reach or larger;
+   padding of the same size, none, and such that grids of the input and the output differ. Without bias. */
+static void test_operations_conv_dilation(void) {
+    static const size_t shapes[][4] = {{5, 7, 3, 5}, {8, 8, 40, 17}, {1, 3, 33, 4}, {13, 10, 9, 40}, {17, 6, 2, 9}};
+    static const int dilations[] = {2, 3, 4, 7}, residuals[] = {0, 1, 3};
+    size_t i, k, pad;
+    for (i = 0; i < 5; i++)
+        for (k = 0; k < 4; k++)
+            for (pad = 0; pad < 4; pad++) {
+                ssde_conv_desc desc = ssde_conv(shapes[i][3], 3);
+                int reach = 2 * dilations[k];
+                if (check_quick && (i + k + pad) % 7) continue;
+                desc.dilation = dilations[k];
+                desc.pad_before = pad == 0 ? dilations[k] : pad == 1 ? reach : pad == 2 ? 1 : 0;
+                desc.pad_after = pad < 2 ? dilations[k] : reach;
+                desc.stride = pad == 3 && k % 2 ? 2 : 1;
+                desc.no_bias = k < 2;
+                desc.scale = 0.75;
+                if ((int)shapes[i][0] + desc.pad_before + desc.pad_after > reach &&
+                    (int)shapes[i][1] + desc.pad_before + desc.pad_after > reach)
+                    nn_conv_case(shapes[i][0], shapes[i][1], shapes[i][2], &desc, pad ? 0 : residuals[(i + k) % 3],
+                                 ORACLE_AS_CONV);
+            }
+    for (i = 0; i < 2; i++) {
+        ssde_conv_desc desc = ssde_conv(5, 1);
+        desc.no_bias = 1;
+        nn_conv_case(3, 4, 6, &desc, 1, i ? ORACLE_AS_NIN : ORACLE_AS_CONV);
+    }
+}
+
 /* The residual is the convolution's own input: two gradients meet. */
 static void test_operations_conv_residual(void) {
     static const size_t channels[] = {1, 4, 17};
@@ -288,6 +318,156 @@ static void test_operations_group_norm_extremes(void) {
     nn_norm_case(4, 5, 8, 2, SSDE_SILU, &options, 1);
 }
 
+static void nn_instance_case(size_t height, size_t width, size_t channels, int kind, size_t classes, double eps,
+                             ssde_activation activation, const nn_options *options, int direct) {
+    oracle o;
+    int x;
+    oracle_open(&o);
+    x = oracle_input(&o, height, width, channels);
+    if (!direct) x = oracle_conv1(&o, x, channels);
+    oracle_finish(&o, oracle_instance_norm(&o, x, classes ? oracle_label(&o) : -1, classes,
+                                           (ssde_instance_norm_kind)kind, eps, activation));
+    nn_check(&o, options);
+    oracle_close(&o);
+}
+
+static void test_operations_instance_norm(void) {
+    static const size_t shapes[][3] = {{3, 5, 4}, {1, 2, 2}, {9, 8, 12}, {4, 4, 17}, {1, 7, 33}, {17, 4, 5}};
+    static const ssde_activation activations[] = {SSDE_IDENTITY, SSDE_SILU, SSDE_RELU, SSDE_ELU, SSDE_LEAKY_RELU};
+    size_t i;
+    int kind, number = 0;
+    for (i = 0; i < (check_quick ? 3u : 6u); i++)
+        for (kind = SSDE_INSTANCE_NORM; kind <= SSDE_VARIANCE_NORM; kind++, number++)
+            nn_instance_case(shapes[i][0], shapes[i][1], shapes[i][2], kind, 0, i % 2 ? 1e-2 : 1e-5,
+                             activations[number % 5], NULL, number % 3 == 1);
+    for (i = 0; i < 5; i++)
+        nn_instance_case(4, 5, 3 + i, SSDE_INSTANCE_NORM_PLUS, 1 + i, 1e-5, activations[i], NULL, i == 2);
+    nn_instance_case(1, 1, 5, SSDE_INSTANCE_NORM_PLUS, 0, 0.3, SSDE_ELU, NULL, 0); /* of one pixel, beta and plus */
+    nn_instance_case(6, 5, 7, SSDE_INSTANCE_NORM, 0, 232.0, SSDE_ELU, NULL, 0);
+}
+
+/* Labels that name no row are refused, whichever of the rows' they are. */
+static void test_operations_conditional_labels(void) {
+    static const float wrong[] = {3.0f, -1.0f, 0.5f, NAN, INFINITY, -0.25f};
+    float x[2 * 6], label[2], y[2 * 6];
+    ssde_context context = ssde_context_defaults();
+    ssde_net *net = NULL;
+    ssde_node h;
+    ssde_run *run;
+    size_t i;
+    oracle_normals(1, 1.0, 12, x);
+    CHECK_OK(ssde_net_create(&context, &net, 1));
+    h = ssde_input(net, 1, 2, 3);
+    h = ssde_conditional_instance_norm(net, h, ssde_input_label(net), 3, 1e-5, SSDE_ELU, "norm");
+    CHECK_OK(ssde_net_finish(net, h));
+    CHECK(!strcmp(ssde_net_parameter(net, 0)->name, "norm.embed.weight"));
+    CHECK(ssde_net_parameter(net, 0)->shape[0] == 3 && ssde_net_parameter(net, 0)->shape[1] == 9);
+    for (i = 0; i < 27; i++) /* gamma and alpha begin near 1, beta at 0 */
+        CHECK(i % 9 < 6 ? fabsf(net->weights[i] - 1.0f) < 0.1f && net->weights[i] != 1.0f : net->weights[i] == 0.0f);
+    run = nn_run(net, &context, SSDE_RUN_INFERENCE, 2);
+    label[0] = 0.0f, label[1] = 2.0f;
+    CHECK_OK(ssde_run_forward(run, x, label, NULL, 2, 0, 0, NULL, y));
+    for (i = 0; i < 6; i++) {
+        label[1] = wrong[i];
+        CHECK_FAILS(&context, ssde_run_forward(run, x, label, NULL, 2, 0, 0, NULL, y), SSDE_ERROR_ARGUMENT,
+                    "wanted a whole number, 0 to 2");
+        CHECK(strstr(context.error, "label[1]") != NULL);
+    }
+    ssde_run_destroy(run);
+    ssde_net_destroy(net);
+}
+
+/* Far from zero, as group norms; VarianceNorm keeps the mean. */
+static void test_operations_instance_norm_extremes(void) {
+    nn_options options = nn_usual();
+    options.mean = 1000.0;
+    nn_instance_case(6, 7, 8, SSDE_INSTANCE_NORM, 0, 1e-5, SSDE_IDENTITY, &options, 1);
+    nn_instance_case(11, 13, 33, SSDE_INSTANCE_NORM_PLUS, 0, 1e-5, SSDE_ELU, &options, 1);
+    options.gradient = 1e-4; /* the derivatives by the mean cancel */
+    nn_instance_case(6, 7, 8, SSDE_VARIANCE_NORM, 0, 1e-5, SSDE_IDENTITY, &options, 1);
+    options = nn_usual();
+    options.spread = 1e-3;
+    nn_instance_case(4, 5, 8, SSDE_INSTANCE_NORM_PLUS, 0, 1e-5, SSDE_ELU, &options, 1);
+    options.spread = 1e4;
+    nn_instance_case(4, 5, 8, SSDE_INSTANCE_NORM_PLUS, 3, 1e-5, SSDE_SILU, &options, 1);
+}
+
+/* Windows larger than the image, and smaller; of one pixel. */
+static void test_operations_pooling(void) {
+    static const size_t shapes[][3] = {{5, 4, 3}, {1, 1, 4}, {9, 8, 17}, {1, 12, 33}, {13, 2, 5}, {16, 16, 2}};
+    static const int sizes[] = {5, 1, 3, 7, 11};
+    size_t i;
+    int k, kind;
+    for (i = 0; i < (check_quick ? 3u : 6u); i++)
+        for (k = 0; k < 5; k++)
+            for (kind = SSDE_POOL_MAX; kind <= SSDE_POOL_MEAN; kind++) {
+                oracle o;
+                if (check_quick && (i + (size_t)k) % 3) continue;
+                oracle_open(&o);
+                oracle_finish(
+                    &o,
+                    oracle_window(&o, oracle_conv1(&o, oracle_input(&o, shapes[i][0], shapes[i][1], 2), shapes[i][2]),
+                                  (ssde_pool_kind)kind, sizes[k]));
+                nn_check(&o, NULL);
+                oracle_close(&o);
+            }
+}
+
+/* Of equals the first has the gradient, line by line, as in torch; NaN is the largest. */
+static void test_operations_pool_equals(void) {
+    enum { HEIGHT = 9, WIDTH = 7, CHANNELS = 19, COUNT = HEIGHT * WIDTH * CHANNELS };
+    float x[COUNT], v[COUNT], y[COUNT], dx[COUNT];
+    double values[COUNT], wanted[COUNT];
+    oracle_node n;
+    ssde_net *net = NULL;
+    ssde_context context;
+    uint64_t state = 3;
+    size_t i;
+    int tier;
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    CHECK_OK(ssde_net_finish(net, ssde_pool(net, ssde_input(net, HEIGHT, WIDTH, CHANNELS), SSDE_POOL_MAX, 5)));
+    memset(&n, 0, sizeof n);
+    n.shape[0] = HEIGHT, n.shape[1] = WIDTH, n.shape[2] = CHANNELS, n.count = COUNT, n.kernel = 5,
+    n.kind = ORACLE_MAX_POOL;
+    for (i = 0; i < COUNT; i++) {
+        values[i] = floor(3.0 * oracle_uniform(&state)) - 1.0;
+        x[i] = (float)values[i];
+        v[i] = (float)(1 + i % 5); /* whole numbers: sums are exact in any order */
+        wanted[i] = 0.0;
+    }
+    for (i = 0; i < COUNT; i++)
+        wanted[oracle_largest(&n, values, i / CHANNELS / WIDTH, i / CHANNELS % WIDTH, i % CHANNELS)] += (double)v[i];
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        ssde_run *run = nn_run(net, &context, SSDE_RUN_VJP, 1);
+        CHECK_OK(ssde_run_forward(run, x, NULL, NULL, 1, 0, 0, NULL, y));
+        CHECK_OK(ssde_run_backward(run, v, dx, NULL));
+        for (i = 0; i < COUNT; i++) CHECK((double)dx[i] == wanted[i]);
+        x[0] = NAN;
+        CHECK_OK(ssde_run_forward(run, x, NULL, NULL, 1, 0, 0, NULL, y));
+        for (i = 0; i < COUNT; i++)
+            CHECK(isnan(y[i]) == (i % CHANNELS == 0 && i / CHANNELS % WIDTH < 3 && i / CHANNELS / WIDTH < 3));
+        x[0] = (float)values[0];
+        ssde_run_destroy(run);
+    }
+    ssde_net_destroy(net);
+}
+
+static void test_operations_resize(void) {
+    static const size_t shapes[][5] = {{4, 4, 3, 8, 8},  {8, 6, 17, 4, 3}, {1, 1, 5, 3, 2}, {3, 5, 2, 1, 1},
+                                       {7, 5, 33, 7, 9}, {2, 9, 4, 13, 9}, {5, 5, 1, 4, 16}};
+    size_t i;
+    for (i = 0; i < 7; i++) {
+        oracle o;
+        oracle_open(&o);
+        oracle_finish(&o,
+                      oracle_resize(&o, oracle_conv1(&o, oracle_input(&o, shapes[i][0], shapes[i][1], 2), shapes[i][2]),
+                                    shapes[i][3], shapes[i][4]));
+        nn_check(&o, NULL);
+        CHECK(ssde_net_parameter_count(o.net) > 0);
+        oracle_close(&o);
+    }
+}
+
 /* x[p][c] of the moments' test: a spread of 1 about 0, about 1e6; a step after the first chunk; one outlier, first or
    last; a slope; a constant. */
 static float nn_moments_sample(int kind, size_t p, size_t pixels, uint64_t *state) {
@@ -412,8 +592,65 @@ static void test_operations_silu_second(void) {
     }
 }
 
+/* f, f' and f'' of mish and gelu, beside the tails absolutely: their parts cancel near the derivatives' roots. */
+static double nn_curve_exact(int activation, int order, double x) {
+    double t = tanh(log1p(exp(x))), s = 1.0 / (1.0 + exp(-x)), slope = (1.0 - t * t) * s;
+    double p = 0.5 * erfc(-x / sqrt(2.0)), density = exp(-0.5 * x * x) / sqrt(2.0 * 3.141592653589793);
+    if (activation == SSDE_GELU) return order == 0 ? x * p : order == 1 ? p + x * density : density * (2.0 - x * x);
+    if (order == 0) return x * t;
+    if (order == 1) return t + x * slope;
+    return 2.0 * slope + x * ((1.0 - t * t) * s * (1.0 - s) - 2.0 * t * slope * s);
+}
+
+static void nn_curve_case(const ssdei_nn_kernels *kernels, int activation, int order, double size) {
+    enum { COUNT = 1027 };
+    static float x[COUNT + 16], by[COUNT + 16], with[COUNT + 16], y[3][COUNT + 16];
+    double worst = 0.0;
+    size_t i;
+    for (i = 0; i < COUNT + 16; i++) {
+        x[i] = i < COUNT ? (float)(size * (2.0 * (double)i / (COUNT - 1) - 1.0)) : NAN;
+        y[0][i] = y[1][i] = y[2][i] = i < COUNT ? 3.0f : NAN;
+        by[i] = with[i] = NAN;
+    }
+    oracle_normals(1, 1.0, COUNT, by);
+    oracle_normals(2, 1.0, COUNT, with);
+    kernels->curve(activation, order, x, NULL, NULL, COUNT, 0, y[0]);
+    kernels->curve(activation, order, x, by, NULL, COUNT, 0, y[1]);
+    kernels->curve(activation, order, x, by, with, COUNT, 1, y[2]);
+    for (i = 0; i < COUNT; i++) {
+        double exact = nn_curve_exact(activation, order, (double)x[i]);
+        double away = fabs((double)y[0][i] - exact) / (fabs(exact) + (order ? 1.0 : 1e-3 * fabs((double)x[i])) + 1e-30);
+        double product = (double)y[0][i] * (double)by[i];
+        if (!(away <= worst)) worst = away;
+        CHECK_NEAR(y[1][i], product, 1e-7 * fabs(product) + 1e-37);
+        CHECK_NEAR(y[2][i], 3.0 + product * (double)with[i], 4e-7 * (3.0 + fabs(product * (double)with[i])));
+    }
+    CHECK(worst <= 8e-7);
+    for (i = 0; i < 3; i++) CHECK(isnan(y[i][COUNT]) && isnan(y[i][COUNT + 15]));
+    x[0] = NAN, x[1] = 1e30f, x[2] = -1e30f, x[3] = 200.0f, x[4] = -200.0f, x[5] = 0.0f;
+    kernels->curve(activation, order, x, NULL, NULL, 6, 0, y[0]);
+    CHECK(isnan(y[0][0]));
+    if (order == 0)
+        CHECK(y[0][1] == 1e30f && y[0][3] == 200.0f && y[0][5] == 0.0f);
+    else
+        for (i = 1; i <= 3; i += 2) CHECK_NEAR(y[0][i], 2 - order, 1e-12);
+    CHECK(fabs((double)y[0][2]) < 1e-6 && fabs((double)y[0][4]) < 1e-6);
+}
+
+static void test_operations_curve(void) {
+    static const double sizes[] = {30.0, 4.0, 1e-3};
+    ssde_context context;
+    int tier, order, i;
+    for (tier = 0; nn_tier(tier, &context); tier++)
+        for (order = 0; order < 3; order++)
+            for (i = 0; i < 3; i++) {
+                nn_curve_case(ssdei_nn_kernels_for(&context), SSDE_MISH, order, sizes[i]);
+                nn_curve_case(ssdei_nn_kernels_for(&context), SSDE_GELU, order, sizes[i]);
+            }
+}
+
 /* q, k and v from convolutions, or shared in every way. */
-static void nn_attention_case(size_t height, size_t width, size_t channels, int shared) {
+static void nn_attention_case(size_t height, size_t width, size_t channels, int shared, size_t heads) {
     static const int which[][3] = {{0, 1, 2}, {0, 0, 0}, {0, 0, 1}, {0, 1, 0}, {0, 1, 1}};
     oracle o;
     int x, projected[3], i;
@@ -421,7 +658,7 @@ static void nn_attention_case(size_t height, size_t width, size_t channels, int 
     x = oracle_input(&o, height, width, 2);
     for (i = 0; i < 3; i++) projected[i] = oracle_conv1(&o, x, channels);
     oracle_finish(&o, oracle_attention(&o, projected[which[shared][0]], projected[which[shared][1]],
-                                       projected[which[shared][2]]));
+                                       projected[which[shared][2]], heads));
     nn_check(&o, NULL);
     oracle_close(&o);
 }
@@ -429,14 +666,43 @@ static void nn_attention_case(size_t height, size_t width, size_t channels, int 
 /* Pixels on either side of blocks of query pixels, which are 16 to 48. */
 static void test_operations_attention(void) {
     static const size_t sizes[][2] = {{1, 1}, {1, 5}, {4, 4}, {7, 7}, {1, 97}, {1, 131}}, channels[] = {1, 3, 17, 32};
+    static const size_t several[][2] = {{2, 2}, {6, 2}, {15, 3}, {68, 4}, {64, 2}}; /* channels, heads */
     size_t s, c;
     int shared;
     for (s = 0; s < (check_quick ? 2u : 6u); s++)
         for (c = 0; c < 4; c++)
             for (shared = 0; shared < 5; shared++)
                 if (!check_quick || s == 1 || shared == 0)
-                    nn_attention_case(sizes[s][0], sizes[s][1], channels[c], shared);
-    if (check_quick) nn_attention_case(1, 97, 17, 1);
+                    nn_attention_case(sizes[s][0], sizes[s][1], channels[c], shared, 1);
+    for (s = 0; s < (check_quick ? 2u : 6u); s++)
+        for (c = 0; c < 5; c++)
+            for (shared = 0; shared < 5; shared++)
+                if (!check_quick || (s == 1 && shared == 0))
+                    nn_attention_case(sizes[s][0], sizes[s][1], several[c][0], shared, several[c][1]);
+    if (check_quick) nn_attention_case(1, 97, 17, 1, 1);
+    nn_attention_case(1, 53, 12, 1, 2);
+}
+
+/* From the mean of all pixels, or from half as many, to others; all of them may want gradients of the same node. */
+static void test_operations_attention_pool(void) {
+    static const size_t sizes[][2] = {{2, 2}, {6, 8}, {2, 64}, {10, 10}};
+    size_t s, heads;
+    int which;
+    for (s = 0; s < 4; s++)
+        for (which = 0; which < 3; which++)
+            for (heads = 1; heads <= 5; heads += 4) {
+                oracle o;
+                int x, k, v, q;
+                oracle_open(&o);
+                x = oracle_input(&o, sizes[s][0], sizes[s][1], 2);
+                k = oracle_conv1(&o, x, 10);
+                v = which == 1 ? k : oracle_conv3(&o, x, 10);
+                q = which == 2 ? oracle_conv1(&o, oracle_pool(&o, x), 10) : oracle_mean(&o, k);
+                oracle_finish(&o,
+                              which == 1 ? oracle_attention(&o, k, q, q, heads) : oracle_attention(&o, q, k, v, heads));
+                nn_check(&o, NULL);
+                oracle_close(&o);
+            }
 }
 
 /* The output and gradient of attention over samples from first on, in a run of its own. */
@@ -452,8 +718,8 @@ static void nn_attention_run(const ssde_net *net, ssde_context *context, const f
 }
 
 /* A sample's blocks may be done by several threads, and its neighbours' by the same: the bits are the same. */
-static void test_operations_attention_company(void) {
-    enum { ROWS = 5, PIXELS = 131, CHANNELS = 17, DIM = PIXELS * CHANNELS };
+static void nn_attention_company(size_t heads) {
+    enum { ROWS = 5, PIXELS = 131, CHANNELS = 18, DIM = PIXELS * CHANNELS };
     static float x[ROWS * DIM], out[2][ROWS * DIM], gradient[2][ROWS * DIM];
     ssde_context context;
     ssde_net *net = NULL;
@@ -462,7 +728,7 @@ static void test_operations_attention_company(void) {
     int tier, threads;
     CHECK_OK(ssde_net_create(NULL, &net, 1));
     h = ssde_input(net, 1, PIXELS, CHANNELS);
-    CHECK_OK(ssde_net_finish(net, ssde_attention(net, ssde_activate(net, h, SSDE_SILU), h, h)));
+    CHECK_OK(ssde_net_finish(net, ssde_attention(net, ssde_activate(net, h, SSDE_SILU), h, h, heads)));
     oracle_normals(3, 1.0, ROWS * DIM, x);
     for (tier = 0; nn_tier(tier, &context); tier++) {
         nn_attention_run(net, &context, x, 0, ROWS, out[0], gradient[0]);
@@ -483,6 +749,10 @@ static void test_operations_attention_company(void) {
     }
     ssde_net_destroy(net);
 }
+static void test_operations_attention_company(void) {
+    nn_attention_company(1);
+    nn_attention_company(3);
+}
 
 /* The matrix of all pairs of pixels is never there: 64 MiB for 64 x 64. */
 static void test_operations_attention_memory(void) {
@@ -492,7 +762,7 @@ static void test_operations_attention_memory(void) {
     int tier, mode;
     CHECK_OK(ssde_net_create(NULL, &net, 1));
     h = ssde_input(net, 64, 64, 16);
-    CHECK_OK(ssde_net_finish(net, ssde_attention(net, h, h, h)));
+    CHECK_OK(ssde_net_finish(net, ssde_attention(net, h, h, h, 1)));
     for (tier = 0; nn_tier(tier, &context); tier++)
         for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
             ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, 1);
@@ -561,7 +831,7 @@ static int nn_small_case(oracle *o, int which, int h, size_t channels) {
         case 12: return oracle_add(o, h, oracle_activate(o, h, SSDE_RELU), 1.0);
         case 13: return oracle_add(o, h, oracle_norm(o, h, 1, SSDE_SILU), 1.0);
         case 14: return oracle_add(o, h, oracle_fir(o, h, 1, 1, 1, 1, asymmetric, 3), 1.0);
-        case 15: other = oracle_conv3(o, h, channels); return oracle_attention(o, h, other, other);
+        case 15: other = oracle_conv3(o, h, channels); return oracle_attention(o, h, other, other, 1);
         /* a vector of the label added to every pixel, and again to the sum */
         case 16: other = oracle_conv1(o, oracle_positional(o, oracle_label(o), 7), channels); break;
         case 17: other = oracle_conv1(o, oracle_fourier(o, oracle_label(o), 5, 0.5), channels); break;
@@ -584,6 +854,31 @@ static int nn_small_case(oracle *o, int which, int h, size_t channels) {
             other = oracle_conv1(o, oracle_positional(o, oracle_label(o), 7), 3);
             return oracle_concat(o, oracle_concat(o, h, other), other);
         case 28: return oracle_add(o, h, oracle_class(o, 3, channels), 1.0);
+        case 29: return oracle_activate(o, h, SSDE_MISH);
+        case 30: return oracle_add(o, h, oracle_activate(o, h, SSDE_GELU), 1.0);
+        case 31: return oracle_norm_eps(o, h, 1, 0.25, SSDE_MISH);
+        case 32: return oracle_add(o, h, oracle_norm_eps(o, h, 1, 1e-3, SSDE_RELU), 1.0);
+        /* what the network is told: an added vector of each kind */
+        case 33: other = oracle_conv1(o, oracle_sinusoid(o, oracle_label(o), 8, 0.0, 1), channels); break;
+        case 34: other = oracle_conv1(o, oracle_vector(o, 7), channels); break;
+        case 35:
+            o->class_number = 1;
+            other = oracle_table(o, oracle_class_number(o), 3, channels);
+            break;
+        case 36:
+            o->class_number = 1;
+            other = oracle_conv1(o, oracle_sinusoid(o, oracle_class_number(o), 7, -0.5, 1), channels);
+            break;
+        case 37: return oracle_activate(o, h, SSDE_LEAKY_RELU);
+        case 38: return oracle_add(o, h, oracle_window(o, h, SSDE_POOL_MAX, 5), 0.5);
+        case 39: return oracle_add(o, oracle_window(o, h, SSDE_POOL_MEAN, 3), h, 1.0);
+        case 40: return oracle_add(o, h, oracle_resize(o, oracle_resize(o, h, 7, 3), 5, 4), 1.0);
+        case 41:
+            h = oracle_conv3(o, h, channels + 1);
+            other = oracle_instance_norm(o, h, oracle_label(o), 3, SSDE_INSTANCE_NORM_PLUS, 1e-5, SSDE_ELU);
+            return oracle_add(o, other, h, 1.0);
+        case 42: return oracle_tokens(o, h);
+        case 43: return oracle_tokens(o, oracle_tokens(o, h));
         default: return -1;
     }
     return oracle_add(o, oracle_add(o, h, other, 0.9), other, 1.1);
@@ -605,7 +900,7 @@ static void test_operations_small_operations(void) {
             }
             oracle_close(&o);
         }
-    CHECK(which == 30);
+    CHECK(which == 45);
 }
 
 /* Inputs that depend on x beside such that do not, in either place; a result that does not depend on x at all. */
@@ -621,9 +916,9 @@ static void test_operations_constants(void) {
         c = oracle_conv1(&o, oracle_positional(&o, oracle_label(&o), 7), CHANNELS);
         conv.residual = x;
         switch (which) {
-            case 0: node = oracle_attention(&o, x, c, c); break;
-            case 1: node = oracle_attention(&o, c, x, c); break;
-            case 2: node = oracle_attention(&o, c, c, x); break;
+            case 0: node = oracle_attention(&o, x, c, c, 1); break;
+            case 1: node = oracle_attention(&o, c, x, c, 5); break;
+            case 2: node = oracle_attention(&o, c, c, x, 1); break;
             case 3: node = oracle_add(&o, c, x, 0.7); break;
             case 4: node = oracle_concat(&o, c, x); break;
             case 5: node = oracle_modulate(&o, c, oracle_conv1(&o, x, 2 * CHANNELS)); break;
@@ -692,7 +987,7 @@ static void test_operations_embeddings(void) {
     ssde_input(net, 1, 1, 1);
     label = ssde_input_label(net);
     CHECK(ssde_input_label(net) == label);
-    positional = ssde_positional_embedding(net, label, 10);
+    positional = ssde_positional_embedding(net, label, 10, 1.0, 0);
     fourier = ssde_fourier_embedding(net, label, 6, 16.0, "fourier");
     CHECK_OK(ssde_net_finish(net, 0));
     CHECK(!strcmp(ssde_net_parameter(net, 0)->name, "fourier.W") && !ssde_net_parameter(net, 0)->trainable);
@@ -867,7 +1162,7 @@ static ssde_net *nn_norm_dropout_net(int apart, int read) {
     ssde_node h, norm;
     CHECK_OK(ssde_net_create(NULL, &net, 1));
     h = ssde_conv2d(net, ssde_input(net, 9, 11, 24), &conv, "front");
-    norm = ssde_group_norm(net, h, 6, SSDE_SILU, "norm");
+    norm = ssde_group_norm(net, h, 6, 1e-6, SSDE_SILU, "norm");
     h = ssde_dropout(net, apart ? ssde_affine_map(net, norm, 1.0, 0.0) : norm, 0.3);
     if (read) h = ssde_add_scaled(net, h, norm, 0.5);
     CHECK_OK(ssde_net_finish(net, h));
@@ -901,28 +1196,37 @@ static void test_operations_norm_dropout(void) {
     }
 }
 
-#define TEST_NN_OPERATIONS_LIST(X)      \
-    X(operations_conv_padding)          \
-    X(operations_conv_sizes)            \
-    X(operations_conv_residual)         \
-    X(operations_conv_channel_residual) \
-    X(operations_conv_wide)             \
-    X(operations_conv_segments)         \
-    X(operations_group_norm)            \
-    X(operations_group_norm_extremes)   \
-    X(operations_channel_moments)       \
-    X(operations_silu)                  \
-    X(operations_silu_second)           \
-    X(operations_attention)             \
-    X(operations_attention_company)     \
-    X(operations_attention_memory)      \
-    X(operations_softmax)               \
-    X(operations_small_operations)      \
-    X(operations_constants)             \
-    X(operations_resampling)            \
-    X(operations_embeddings)            \
-    X(operations_dropout)               \
-    X(operations_dropout_ends)          \
+#define TEST_NN_OPERATIONS_LIST(X)       \
+    X(operations_conv_padding)           \
+    X(operations_conv_sizes)             \
+    X(operations_conv_dilation)          \
+    X(operations_conv_residual)          \
+    X(operations_conv_channel_residual)  \
+    X(operations_conv_wide)              \
+    X(operations_conv_segments)          \
+    X(operations_group_norm)             \
+    X(operations_group_norm_extremes)    \
+    X(operations_instance_norm)          \
+    X(operations_conditional_labels)     \
+    X(operations_instance_norm_extremes) \
+    X(operations_pooling)                \
+    X(operations_pool_equals)            \
+    X(operations_resize)                 \
+    X(operations_channel_moments)        \
+    X(operations_silu)                   \
+    X(operations_silu_second)            \
+    X(operations_curve)                  \
+    X(operations_attention)              \
+    X(operations_attention_company)      \
+    X(operations_attention_memory)       \
+    X(operations_softmax)                \
+    X(operations_small_operations)       \
+    X(operations_constants)              \
+    X(operations_resampling)             \
+    X(operations_embeddings)             \
+    X(operations_dropout)                \
+    X(operations_dropout_ends)           \
+    X(operations_attention_pool)         \
     X(operations_norm_dropout)
 
 #endif

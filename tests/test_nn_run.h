@@ -128,19 +128,23 @@ static void test_net_memory(void) {
     ssde_unet_desc shape = nn_small_unet();
     ssde_classifier_desc classes = ssde_classifier_of(&shape, 4);
     ssde_mlp_desc mlp = ssde_mlp(3);
+    ssde_refinenet_desc refined = ssde_ncsn(8, 8, 1);
     ssde_net *net = NULL;
     size_t said;
     ssde_node h;
     int which;
-    shape.context = classes.body.context = mlp.context = &context;
-    for (which = 0; which < 3; which++) {
+    refined.nf = 4;
+    shape.context = classes.body.context = mlp.context = refined.context = &context;
+    for (which = 0; which < 4; which++) {
         said = which == 0   ? ssde_unet_memory(&shape)
                : which == 1 ? ssde_classifier_net_memory(&classes)
-                            : ssde_mlp_memory(&mlp);
+               : which == 2 ? ssde_mlp_memory(&mlp)
+                            : ssde_refinenet_memory(&refined);
         CHECK(said > 0 && memory.live == 0 && memory.most < said);
         CHECK_OK(which == 0   ? ssde_unet_create(&net, &shape)
                  : which == 1 ? ssde_classifier_net_create(&net, &classes)
-                              : ssde_mlp_create(&net, &mlp));
+                 : which == 2 ? ssde_mlp_create(&net, &mlp)
+                              : ssde_refinenet_create(&net, &refined));
         CHECK(memory.live == 2 && memory.bytes == said && ssde_net_memory(net) == said);
         CHECK(said > 4 * ssde_net_weight_count(net));
         ssde_net_destroy(net);
@@ -177,6 +181,13 @@ static ssde_node nn_conv_with(ssde_net *net, ssde_node x, int kernel, int stride
     return ssde_conv2d(net, x, &desc, "w");
 }
 
+static ssde_node nn_conv_dilated(ssde_net *net, int dilation, int padding) {
+    ssde_conv_desc desc = ssde_conv(3, 3);
+    desc.dilation = dilation;
+    desc.pad_before = desc.pad_after = padding;
+    return ssde_conv2d(net, 0, &desc, "w");
+}
+
 /* A wrong call on a network with nodes 0: input 4 x 4 x 3, 1: label, 2: sigma, 3: 2 x 2 x 3; and words of its error;
    NULL at the end. */
 static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
@@ -206,14 +217,14 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 17: return *node = ssde_linear(net, 0, 2, -1.0, "w"), "scale";
         case 18: return *node = ssde_linear(net, 0, 2, NAN, "w"), "scale";
         case 19: return *node = ssde_linear(net, 0, SIZE_MAX / 4, 1.0, "w"), "";
-        case 20: return *node = ssde_group_norm(net, 0, 0, SSDE_SILU, "w"), "groups";
-        case 21: return *node = ssde_group_norm(net, 0, 2, SSDE_SILU, "w"), "groups";
-        case 22: return *node = ssde_group_norm(net, 0, 1, SSDE_RELU, "w"), "activation";
-        case 23: return *node = ssde_group_norm(net, 0, 1, SSDE_SILU, name), "too long";
-        case 24: return *node = ssde_group_norm(net, 7, 1, SSDE_SILU, "w"), "not a node";
-        case 25: return *node = ssde_attention(net, 0, 3, 0), "differ in shape";
-        case 26: return *node = ssde_attention(net, 0, 0, 3), "differ in shape";
-        case 27: return *node = ssde_attention(net, 0, 0, -1), "not a node";
+        case 20: return *node = ssde_group_norm(net, 0, 0, 1e-6, SSDE_SILU, "w"), "groups";
+        case 21: return *node = ssde_group_norm(net, 0, 2, 1e-6, SSDE_SILU, "w"), "groups";
+        case 22: return *node = ssde_group_norm(net, 0, 1, 1e-6, (ssde_activation)15, "w"), "activation is 15";
+        case 23: return *node = ssde_group_norm(net, 0, 1, 1e-6, SSDE_SILU, name), "too long";
+        case 24: return *node = ssde_group_norm(net, 7, 1, 1e-6, SSDE_SILU, "w"), "not a node";
+        case 25: return *node = ssde_attention(net, 0, 3, 0, 1), "k and v differ in shape";
+        case 26: return *node = ssde_attention(net, 0, 0, 3, 1), "k and v differ in shape";
+        case 27: return *node = ssde_attention(net, 0, 0, -1, 1), "not a node";
         case 28: return *node = ssde_add_scaled(net, 0, 3, 1.0), "a's shape";
         case 29: return *node = ssde_add_scaled(net, 0, 1, 1.0), "a's shape";
         case 30: return *node = ssde_concat(net, 0, 3), "differ in size";
@@ -234,15 +245,15 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 45: return *node = ssde_fir(net, 20, 1, 1, 0, 0, kernel, 4), "not a node";
         case 46: return *node = ssde_average_pool(net, 1), "shorter than the filter of 2";
         case 47: return *node = ssde_upsample_nearest(net, -1), "not a node";
-        case 48: return *node = ssde_positional_embedding(net, 1, 3), "dim is 3";
-        case 49: return *node = ssde_positional_embedding(net, 0, 8), "48 labels";
+        case 48: return *node = ssde_positional_embedding(net, 1, 3, 1.0, 0), "dim is 3";
+        case 49: return *node = ssde_positional_embedding(net, 0, 8, 1.0, 0), "48 labels";
         case 50: return *node = ssde_fourier_embedding(net, 1, 0, 1.0, "w"), "dim is 0";
         case 51: return *node = ssde_fourier_embedding(net, 0, 4, 1.0, "w"), "48 labels";
         case 52: return *node = ssde_fourier_embedding(net, 1, 4, (double)INFINITY, "w"), "scale";
         case 53: return *node = ssde_fourier_embedding(net, 1, 4, 1.0, name), "too long";
         case 54: return *node = ssde_scale_rows(net, 0, 3, SSDE_OVER_SIGMA), "12 values per sample, wanted 1";
         case 55: return *node = nn_conv_with(net, 1, 3, 1, 1, 0, 3, -1), "2 x 2 is smaller than the kernel of 3";
-        case 56: return *node = ssde_activate(net, 0, (ssde_activation)6), "activation is 6";
+        case 56: return *node = ssde_activate(net, 0, (ssde_activation)15), "activation is 15";
         case 57: return *node = ssde_activate(net, 4, SSDE_SILU), "not a node";
         case 58: return *node = ssde_affine_map(net, -2, 1.0, 1.0), "not a node";
         case 59: return *node = ssde_input(net, 4, 4, 3), "input already";
@@ -256,7 +267,45 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
             return *node = ssde_class_embedding(net, ssde_input_class(net), 4, 4, "w"), "classes is 4, another one's 3";
         case 66: return *node = ssde_concat(net, 1, 0), "differ in size";
         case 67: return *node = nn_conv_with(net, 0, 3, 1, 1, 1, 3, -2), "not a node";
-        case 68: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
+        case 68: return *node = ssde_attention(net, 1, 0, 0, 1), "q has 1 channels, k and v have 3";
+        case 69: return *node = ssde_attention(net, 0, 0, 0, 2), "heads is 2";
+        case 70: return *node = ssde_attention(net, 0, 0, 0, 0), "heads is 0";
+        case 71:
+            return *node = ssde_instance_norm(net, 0, (ssde_instance_norm_kind)3, 1e-5, SSDE_ELU, "w"), "kind is 3";
+        case 72: return *node = ssde_instance_norm(net, 0, SSDE_INSTANCE_NORM, 0.0, SSDE_ELU, NULL), "eps is 0";
+        case 73: return *node = ssde_instance_norm(net, 0, SSDE_INSTANCE_NORM, NAN, SSDE_ELU, NULL), "eps is";
+        case 74: return *node = ssde_instance_norm(net, 1, SSDE_INSTANCE_NORM_PLUS, 1e-5, SSDE_ELU, "w"), "1 channel";
+        case 75: return *node = ssde_instance_norm(net, 1, SSDE_VARIANCE_NORM, 1e-5, SSDE_ELU, "w"), "1 pixel";
+        case 76: return *node = ssde_instance_norm(net, 0, SSDE_VARIANCE_NORM, 1e-5, SSDE_ELU, NULL), "name";
+        case 77:
+            return *node = ssde_conditional_instance_norm(net, 0, 2, 3, 1e-5, SSDE_ELU, "w"), "wanted ssde_input_label";
+        case 78: return *node = ssde_conditional_instance_norm(net, 0, 1, 0, 1e-5, SSDE_ELU, "w"), "classes is 0";
+        case 79: return *node = ssde_conditional_instance_norm(net, 0, 1, 3, 1e-5, SSDE_ELU, NULL), "name";
+        case 80: return *node = ssde_pool(net, 0, SSDE_POOL_MAX, 4), "size is 4";
+        case 81: return *node = ssde_pool(net, 0, SSDE_POOL_MAX, -1), "size is -1";
+        case 82: return *node = ssde_pool(net, 0, (ssde_pool_kind)(which - 80), 5), "kind is 2";
+        case 83: return *node = ssde_pool(net, 77, SSDE_POOL_MAX, 5), "not a node";
+        case 84: return *node = ssde_resize_bilinear(net, 0, 0, 4), "result is 0 x 4";
+        case 85: return *node = nn_conv_dilated(net, -1, 1), "dilation is -1";
+        case 86: return *node = nn_conv_dilated(net, 2, 5), "padding 5 and 5";
+        case 87: return *node = nn_conv_dilated(net, 3, 1), "6 x 6 is smaller than the kernel of 7";
+        case 88: return *node = ssde_conditional_instance_norm(net, 0, 1, 3, 1e-5, SSDE_ELU, name), "too long";
+        case 89: return *node = ssde_group_norm(net, 0, 1, 0.0, SSDE_SILU, "w"), "eps is 0";
+        case 90: return *node = ssde_group_norm(net, 0, 1, NAN, SSDE_SILU, "w"), "eps is nan";
+        case 91: return *node = ssde_positional_embedding(net, 1, 8, 4.0, 0), "shift 4";
+        case 92: return *node = ssde_positional_embedding(net, 1, 8, NAN, 0), "shift nan";
+        case 93: return *node = ssde_table_embedding(net, 2, 3, 4, "w"), "number is node 2";
+        case 94: return *node = ssde_table_embedding(net, 1, 0, 4, "w"), "classes is 0";
+        case 95: return *node = ssde_table_embedding(net, 1, 3, 0, "w"), "dim 0";
+        case 96:
+            ssde_table_embedding(net, ssde_input_class(net), 3, 4, "v");
+            return *node = ssde_class_embedding(net, ssde_input_class(net), 3, 4, "w"), "knows a null class";
+        case 97: ssde_input_vector(net, 3); return *node = ssde_input_vector(net, 4), "already 3";
+        case 98: return *node = ssde_input_vector(net, 0), "0";
+        case 99: return *node = ssde_tokens(net, 50, "w"), "not a node";
+        case 100: return *node = ssde_tokens(net, 0, name), "too long";
+        case 101: return *node = nn_conv_dilated(net, 8192, 1), "dilation is 8192";
+        case 102: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
         default: return NULL;
     }
 }
@@ -268,13 +317,17 @@ static void nn_refuses(ssde_net *net) {
     size_t parameters = ssde_net_parameter_count(net);
     CHECK(ssde_input(net, 4, 4, 3) == -1 && ssde_conv2d(net, 0, &desc, "w") == -1);
     CHECK(ssde_linear(net, 0, 2, 1.0, "w") == -1 && ssde_nin(net, 0, &desc, "w") == -1);
-    CHECK(ssde_activate(net, 0, SSDE_SILU) == -1 && ssde_group_norm(net, 0, 1, SSDE_SILU, "w") == -1);
-    CHECK(ssde_attention(net, 0, 0, 0) == -1 && ssde_add_scaled(net, 0, 0, 1.0) == -1 && ssde_concat(net, 0, 0) == -1);
+    CHECK(ssde_activate(net, 0, SSDE_SILU) == -1 && ssde_group_norm(net, 0, 1, 1e-6, SSDE_SILU, "w") == -1);
+    CHECK(ssde_attention(net, 0, 0, 0, 1) == -1 && ssde_add_scaled(net, 0, 0, 1.0) == -1 &&
+          ssde_concat(net, 0, 0) == -1);
     CHECK(ssde_affine_map(net, 0, 1.0, 0.0) == -1 && ssde_dropout(net, 0, 0.5) == -1 &&
           ssde_dropout(net, 0, 0.0) == -1);
     CHECK(ssde_upsample_nearest(net, 0) == -1 && ssde_average_pool(net, 0) == -1);
-    CHECK(ssde_fir(net, 0, 1, 1, 1, 0, kernel, 2) == -1 && ssde_positional_embedding(net, 1, 8) == -1);
+    CHECK(ssde_fir(net, 0, 1, 1, 1, 0, kernel, 2) == -1 && ssde_positional_embedding(net, 1, 8, 1.0, 0) == -1);
     CHECK(ssde_fourier_embedding(net, 1, 8, 1.0, "w") == -1 && ssde_scale_rows(net, 0, 2, SSDE_OVER_SIGMA) == -1);
+    CHECK(ssde_instance_norm(net, 0, SSDE_INSTANCE_NORM, 1e-5, SSDE_ELU, NULL) == -1);
+    CHECK(ssde_conditional_instance_norm(net, 0, 1, 3, 1e-5, SSDE_ELU, "w") == -1);
+    CHECK(ssde_pool(net, 0, SSDE_POOL_MAX, 5) == -1 && ssde_resize_bilinear(net, 0, 4, 4) == -1);
     CHECK(ssde_net_finish(net, 0) != SSDE_OK);
     CHECK(ssde_net_parameter_count(net) == parameters);
 }
@@ -303,7 +356,7 @@ static void test_net_build_errors(void) {
         }
         ssde_net_destroy(net);
     }
-    CHECK(which == 70);
+    CHECK(which == 104);
 #ifndef __cplusplus
     CHECK_OK(ssde_net_create(&context, &net, 1));
     CHECK(ssde_scale_rows(net, ssde_input(net, 1, 1, 1), ssde_input_sigma(net), (ssde_row_scale)2) == -1);
@@ -817,7 +870,8 @@ static void test_run_errors(void) {
     CHECK_OK(ssde_net_create(&context, &net, 1));
     h = ssde_linear(net, ssde_input(net, 1, 1, 2), 2, 1.0, "linear");
     h = ssde_add_scaled(
-        net, h, ssde_linear(net, ssde_positional_embedding(net, ssde_input_label(net), 4), 2, 1.0, "label"), 1.0);
+        net, h, ssde_linear(net, ssde_positional_embedding(net, ssde_input_label(net), 4, 1.0, 0), 2, 1.0, "label"),
+        1.0);
     h = ssde_scale_rows(net, ssde_dropout(net, h, 0.5), ssde_input_sigma(net), SSDE_OVER_SIGMA);
     CHECK_OK(ssde_net_finish(net, h));
     CHECK_OK(ssde_net_create(&context, &unfinished, 1));
@@ -869,7 +923,8 @@ static void test_run_errors(void) {
     /* an output that does not depend on the input has derivative 0 */
     CHECK_OK(ssde_net_create(&context, &constant, 1));
     ssde_input(constant, 1, 1, 2);
-    h = ssde_linear(constant, ssde_positional_embedding(constant, ssde_input_label(constant), 4), 2, 1.0, "label");
+    h = ssde_linear(constant, ssde_positional_embedding(constant, ssde_input_label(constant), 4, 1.0, 0), 2, 1.0,
+                    "label");
     CHECK_OK(ssde_net_finish(constant, h));
     run = nn_run(constant, &context, SSDE_RUN_VJP, 2);
     CHECK_OK(ssde_run_forward(run, x, label, NULL, 2, 0, 0, NULL, NULL));
@@ -887,7 +942,7 @@ static void test_run_errors(void) {
     ssde_net_destroy(wide);
     CHECK_OK(ssde_net_create(&context, &wide, 1));
     h = ssde_input(wide, SIZE_MAX / 128, 1, 1); /* attention of P pixels takes 16 P and more */
-    CHECK_OK(ssde_net_finish(wide, ssde_attention(wide, h, h, h)));
+    CHECK_OK(ssde_net_finish(wide, ssde_attention(wide, h, h, h, 1)));
     desc.max_rows = 1;
     CHECK(ssde_run_memory(wide, &desc) == 0);
     ssde_net_destroy(wide);
@@ -1107,7 +1162,7 @@ static void steps_check(const ssde_net *net, ssde_context *context, ssde_convolu
     gradient_again = data.gradient + derived;
     oracle_normals(1, 1.0, dim, data.x);
     oracle_normals(2, 1.0, output, data.v);
-    for (i = 0; i < STEP_ROWS; i++) data.label[i] = data.sigma[i] = 0.5f + (float)i;
+    for (i = 0; i < STEP_ROWS; i++) data.label[i] = data.sigma[i] = (net->label_rows ? 0.0f : 0.5f) + (float)i;
     for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TANGENT; mode++) {
         ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, STEP_ROWS);
         ssde_run *run = NULL, *other = NULL;
@@ -1135,8 +1190,13 @@ static void steps_check(const ssde_net *net, ssde_context *context, ssde_convolu
 
 /* ---- run: networks of one operation ---- */
 
-static ssde_node steps_conv(ssde_net *net, ssde_node x, size_t channels, int kernel, int stride, ssde_node residual) {
+/* dilation 0: with a bias */
+static ssde_node steps_conv(ssde_net *net, ssde_node x, size_t channels, int kernel, int stride, int dilation,
+                            ssde_node residual) {
     ssde_conv_desc desc = ssde_conv(channels, kernel);
+    desc.dilation = dilation;
+    desc.no_bias = dilation > 0;
+    if (dilation) desc.pad_before = desc.pad_after = dilation;
     desc.stride = stride;
     desc.residual = residual;
     desc.scale = 0.75;
@@ -1146,7 +1206,7 @@ static ssde_node steps_conv(ssde_net *net, ssde_node x, size_t channels, int ker
 /* One value per channel, with a derivative or without. */
 static ssde_node steps_vector(ssde_net *net, ssde_node x, size_t channels, int behind) {
     return behind ? ssde_linear(net, ssde_mean_pixels(net, x), channels, 1.0, "vector")
-                  : ssde_positional_embedding(net, ssde_input_label(net), channels);
+                  : ssde_positional_embedding(net, ssde_input_label(net), channels, 1.0, 0);
 }
 
 /* The operation in form 0, 1, ...; -1 where there is no such form. `behind` another that has weights, so that training
@@ -1154,11 +1214,12 @@ static ssde_node steps_vector(ssde_net *net, ssde_node x, size_t channels, int b
 static ssde_node steps_operation(ssde_net *net, int operation, int form, int behind) {
     static const size_t convs[][6] = {/* height, width, channels in and out, kernel, stride */
                                       {9, 8, 40, 40, 1, 1},   {19, 21, 40, 40, 3, 1}, {19, 21, 3, 5, 3, 1},
-                                      {19, 21, 40, 24, 3, 2}, {10, 9, 250, 70, 1, 1}, {9, 8, 40, 40, 3, 1}};
+                                      {19, 21, 40, 24, 3, 2}, {10, 9, 250, 70, 1, 1}, {9, 8, 40, 40, 3, 1},
+                                      {9, 21, 40, 24, 3, 1}};
     static const double fir[4] = {1.0, 3.0, 3.0, 1.0};
-    static const int forms[SSDEI_OPERATION_COUNT] = {1, 6, 3, 4, 1, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1};
+    static const int forms[SSDEI_OPERATION_COUNT] = {1, 7, 4, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1};
     int conv = operation == SSDEI_OPERATION_conv;
-    size_t channels = conv && form < 6 ? convs[form][2] : 40;
+    size_t channels = conv && form < 7 ? convs[form][2] : 40;
     ssde_node x;
     if (form >= forms[operation]) return -1;
     x = conv ? ssde_input(net, convs[form][0], convs[form][1], channels) : ssde_input(net, 8, 10, channels);
@@ -1169,16 +1230,20 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
     switch (operation) {
         case SSDEI_OPERATION_input: return x;
         case SSDEI_OPERATION_conv:
-            return steps_conv(net, x, convs[form][3], (int)convs[form][4], (int)convs[form][5],
+            return steps_conv(net, x, convs[form][3], (int)convs[form][4], (int)convs[form][5], form == 6 ? 4 : 0,
                               form == 0   ? x
                               : form == 5 ? steps_vector(net, x, convs[form][3], behind)
                                           : -1);
         case SSDEI_OPERATION_activate:
-            return ssde_activate(net, x, form == 0 ? SSDE_SILU : form == 1 ? SSDE_IDENTITY : SSDE_SOFTPLUS);
+            return ssde_activate(net, x,
+                                 form == 0   ? SSDE_SILU
+                                 : form == 1 ? SSDE_IDENTITY
+                                 : form == 2 ? SSDE_SOFTPLUS
+                                             : SSDE_ELU);
         case SSDEI_OPERATION_group_norm:
-            return ssde_dropout(net, ssde_group_norm(net, x, 8, form % 2 ? SSDE_SILU : SSDE_IDENTITY, "norm"),
+            return ssde_dropout(net, ssde_group_norm(net, x, 8, 1e-6, form % 2 ? SSDE_SILU : SSDE_IDENTITY, "norm"),
                                 form / 2 * 0.25);
-        case SSDEI_OPERATION_attention: return ssde_attention(net, x, x, x);
+        case SSDEI_OPERATION_attention: return ssde_attention(net, x, x, x, form ? 5 : 1);
         case SSDEI_OPERATION_add:
             return ssde_add_scaled(net, x, form ? steps_vector(net, x, channels, behind) : x, 0.5);
         case SSDEI_OPERATION_concat: return ssde_concat(net, x, form ? steps_vector(net, x, 48, behind) : x);
@@ -1188,13 +1253,22 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
             return form == 0   ? ssde_upsample_nearest(net, x)
                    : form == 1 ? ssde_average_pool(net, x)
                                : ssde_fir(net, x, 1, 2, 1, 1, fir, 4);
-        case SSDEI_OPERATION_positional: return ssde_positional_embedding(net, ssde_input_label(net), 40);
+        case SSDEI_OPERATION_positional: return ssde_positional_embedding(net, ssde_input_label(net), 40, 1.0, 0);
         case SSDEI_OPERATION_fourier: return ssde_fourier_embedding(net, ssde_input_label(net), 40, 1.0, "fourier");
         case SSDEI_OPERATION_scale_rows: return ssde_scale_rows(net, x, ssde_input_sigma(net), SSDE_OVER_SIGMA);
         case SSDEI_OPERATION_modulate: return ssde_modulate(net, x, steps_vector(net, x, 2 * channels, behind));
         case SSDEI_OPERATION_mean_pixels: return ssde_mean_pixels(net, x);
+        case SSDEI_OPERATION_tokens: return ssde_tokens(net, x, "tokens");
         case SSDEI_OPERATION_class_embedding:
             return ssde_class_embedding(net, ssde_input_class(net), 6, channels, "class");
+        case SSDEI_OPERATION_instance_norm:
+            if (form == 3)
+                return ssde_conditional_instance_norm(net, x, ssde_input_label(net), STEP_ROWS, 1e-5, SSDE_SILU,
+                                                      "norm");
+            return ssde_instance_norm(net, x, (ssde_instance_norm_kind)form, 1e-5, SSDE_ELU, "norm");
+        case SSDEI_OPERATION_max_pool: return ssde_pool(net, x, SSDE_POOL_MAX, 5);
+        case SSDEI_OPERATION_mean_pool: return ssde_pool(net, x, SSDE_POOL_MEAN, 5);
+        case SSDEI_OPERATION_resize: return ssde_resize_bilinear(net, x, 13, 5);
         default: return -1;
     }
 }
@@ -1288,9 +1362,9 @@ static ssde_net *workers_net(int kind) {
     h = kind ? ssde_input(net, 6, 5, 3) : ssde_input(net, 20, 20, 3);
     if (kind) few.channels = 136;
     h = ssde_conv2d(net, h, &few, "few");
-    h = ssde_dropout(net, ssde_group_norm(net, h, 8, SSDE_SILU, "norm"), 0.3);
+    h = ssde_dropout(net, ssde_group_norm(net, h, 8, 1e-6, SSDE_SILU, "norm"), 0.3);
     h = ssde_conv2d(net, h, &wide, "wide");
-    h = ssde_dropout(net, ssde_dropout(net, ssde_group_norm(net, h, 8, SSDE_SILU, "other"), 0.1), 0.2);
+    h = ssde_dropout(net, ssde_dropout(net, ssde_group_norm(net, h, 8, 1e-6, SSDE_SILU, "other"), 0.1), 0.2);
     CHECK_OK(ssde_net_finish(net, ssde_conv2d(net, h, &last, "last")));
     return net;
 }

@@ -7,8 +7,8 @@ REFERENCE is a checkout of yang-song/score_sde_pytorch at cb1f359, CHECKOUT one 
 without it its files are left out. Python 3.11, PyTorch 1.13, NumPy 1.24 and SciPy 1.10 made the files that are here.
 
 Both are under the Apache License 2.0. They run, and nothing of them is copied here: the files hold what their functions
-return. Five pieces of the reference's text, which keep it from running on a CPU and in this PyTorch, are replaced as
-they are read (MENDS); no file of it is changed.
+return. Pieces of the reference's text which keep it from running on a CPU and in this PyTorch, and its RefineNets from
+being what the original repositories have, are replaced as they are read (MENDS); no file of it is changed.
 
 What is drawn at random (weights, pictures, times, noise) is read from the files beside this script, and everything else
 is computed anew: the same bits on the same machine, a last bit or two elsewhere. With --fresh it is drawn anew, and the
@@ -98,6 +98,20 @@ def signs(*shape):
 
 # What keeps the reference from running in PyTorch on a CPU, (text, what it should be).
 MENDS = {
+    "models.normalization": [
+        ("    elif norm == 'GroupNorm':", "    elif norm == 'NoneNorm':\n      return NoneNorm2d\n    elif norm == 'GroupNorm':")],
+    "models.layers": [
+        ("dilation=dilation, padding=padding, kernel_size=3)\n  conv.weight.data *= init_scale\n  conv.bias.data",
+         "dilation=dilation, padding=padding * dilation, kernel_size=3)\n  conv.weight.data *= init_scale\n"
+         "  if bias: conv.bias.data"),
+        ("normalization=ConditionalInstanceNorm2dPlus, adjust_padding=False, dilation=None",
+         "normalization=ConditionalInstanceNorm2dPlus, adjust_padding=False, dilation=1")],
+    "models.ncsnv2": [
+        ("import get_normalization\n", "import get_normalization, ConditionalInstanceNorm2dPlus\n"),
+        ("class NCSN(nn.Module):\n  def __init__(self, config):\n    super().__init__()\n"
+         "    self.centered = config.data.centered\n    self.norm = get_normalization(config)",
+         "class NCSN(nn.Module):\n  def __init__(self, config):\n    super().__init__()\n"
+         "    self.centered = config.data.centered\n    self.norm = ConditionalInstanceNorm2dPlus")],
     "models.up_or_down_sampling": [
         ("w[..., ::-1, ::-1]", "torch.flip(w, [3, 4])"),
         ("stride = [1, 1, factor, factor]", "stride = (factor, factor)")],
@@ -457,6 +471,134 @@ def make_scores(file):
                   "whose networks these are: case in the name"})
 
 
+# ---- RefineNets: ncsn, ncsnv2, refinenet_flags.safetensors, refinenet.checkpoint.pth ----
+
+REFINENET = {
+    "model.name": "ncsnv2_64", "model.sigma_min": 0.01, "model.sigma_max": 50, "model.num_scales": 20,
+    "model.scale_by_sigma": True, "model.ema_rate": 0.999, "model.normalization": "InstanceNorm++",
+    "model.nonlinearity": "elu", "model.nf": 8, "model.interpolation": "bilinear", "data.dataset": "CIFAR10",
+    "data.image_size": 16, "data.centered": False, "data.num_channels": 3, "data.channels": 3, "training.sde": "vesde",
+    "training.continuous": False, "training.reduce_mean": False}
+REFINENETS = {"ncsn": {"model.name": "ncsn", "model.sigma_max": 1, "model.num_scales": 10,
+                       "model.scale_by_sigma": False, "model.ema_rate": 0.0}, "ncsnv2": {}}
+# (height, width), and what differs from REFINENET with nf 4 and 2 channels
+REFINENET_CASES = [
+    ((8, 8), {"model.name": "ncsn", "model.num_scales": 10, "model.nonlinearity": "relu"}),
+    ((6, 10), {"model.name": "ncsn", "model.num_scales": 3, "model.nonlinearity": "lrelu", "data.centered": True}),
+    ((8, 8), {"model.name": "ncsn", "model.num_scales": 10, "model.nonlinearity": "swish"}),
+    ((10, 6), {"model.nonlinearity": "relu", "model.num_scales": 5, "model.sigma_max": 1}),
+    ((8, 8), {"model.nonlinearity": "lrelu", "data.centered": True, "model.normalization": "InstanceNorm"}),
+    ((8, 8), {"model.nonlinearity": "swish", "model.normalization": "VarianceNorm"}),
+    ((8, 12), {"model.normalization": "NoneNorm"}),
+    ((16, 8), {"model.name": "ncsnv2_128", "model.nonlinearity": "lrelu"}),
+    ((8, 12), {"model.name": "ncsnv2_128", "model.normalization": "InstanceNorm", "data.centered": True}),
+    ((12, 8), {"model.name": "ncsnv2_128", "model.nonlinearity": "relu", "model.normalization": "VarianceNorm"}),
+    ((16, 16), {"model.name": "ncsnv2_256"}),
+    ((16, 24), {"model.name": "ncsnv2_256", "model.nonlinearity": "swish", "model.normalization": "InstanceNorm"}),
+    ((24, 16), {"model.name": "ncsnv2_256", "model.nonlinearity": "relu", "model.normalization": "NoneNorm"})]
+
+
+def refinenet(flat):
+    from models import utils
+    return utils.get_model(flat["model.name"])(configuration(flat)).eval()
+
+
+def refinenet_golden(name):
+    """(model, configuration as text), its weights those of the file."""
+    flat = {**REFINENET, **REFINENETS[name]}
+    torch.manual_seed(options.fresh or 0)
+    model, file = refinenet(flat), name + ".weights.safetensors"
+    made = options.into / file
+    if options.fresh is None or made.exists():
+        model.load_state_dict((beside(file) if options.fresh is None else read_tensors(made)[0]))
+    else:
+        with torch.no_grad():
+            for key, value in model.named_parameters():
+                scales = value.dim() == 2 or key.endswith((".alpha", ".gamma"))
+                if value.dim() <= 2:
+                    value.copy_((1.0 if scales else value) + (0.3 if scales else 0.2) * torch.randn(value.shape))
+                if value.dim() == 2:
+                    value[:, value.shape[1] * 2 // 3:] = 0.2 * torch.randn(len(value), value.shape[1] // 3)
+    return model, flat
+
+
+def make_refinenet_weights(file):
+    model, flat = refinenet_golden(file.split(".")[0])
+    write_tensors(options.into / file, model.state_dict(), {"config": json.dumps(flat)})
+
+
+def make_refinenet_io(file):
+    from models import utils
+    model, flat = refinenet_golden(file.split(".")[0])
+    sde, n = sde_of(configuration(flat)), flat["model.num_scales"]
+    shape = (3, 3, 16, 16)
+    kept = [key[5:] for key in beside(file) if key.startswith("grad/")]
+    labels = torch.tensor([1, n // 2, n - 1])
+    t = 1.0 - labels.double() / (n - 1)
+    x0, z = drawn(file, "dsm_x0", uniform(0.0, 1.0, *shape)), drawn(file, "dsm_z", normal(*shape))
+    sigmas = torch.flip(sde.discrete_sigmas, dims=(0,))[labels]
+    x = (x0 + sigmas[:, None, None, None] * z).requires_grad_(True)
+    raw = model(x, labels)
+    out = {"x": x, "t": t, "labels": labels.float(), "out": raw.float()}
+    out["score"] = utils.get_score_fn(sde, model, train=False, continuous=False)(x, t).float()
+    out["vjp_v"] = drawn(file, "vjp_v", signs(*shape))
+    out["vjp_x"] = torch.autograd.grad((raw * out["vjp_v"]).sum(), x)[0]
+    out.update(dsm_x0=x0, dsm_z=z, dsm_sigmas=sigmas)
+    score = model(x.detach(), labels)
+    each = (score + z / sigmas[:, None, None, None]) ** 2  # losses.py, get_smld_loss_fn
+    losses = 0.5 * each.reshape(3, -1).sum(-1) * sigmas ** 2
+    losses.mean().backward()
+    out.update(dsm_losses=losses.float(), dsm_loss=losses.mean().float().reshape(1))
+    parameters = dict(model.named_parameters())
+    out.update({"grad/" + key: parameters[key].grad for key in kept})
+    squares = [p.grad.double().square().sum() for p in parameters.values()]
+    out["grad_norm"] = torch.sqrt(sum(squares)).float().reshape(1)
+    out["sigmas"] = torch.from_numpy(utils.get_sigmas(configuration(flat)))
+    write_tensors(options.into / file, out, {"config": json.dumps(flat)})
+
+
+def refinenet_fill(model):
+    """As flags_fill; of norms alpha and gamma are weights, too."""
+    for index, (name, parameter) in enumerate(model.named_parameters()):
+        weight = name.endswith((".weight", ".alpha", ".gamma"))
+        parameter.data.copy_(flags_fill(index, tuple(parameter.shape), weight))
+
+
+def make_refinenet_flags(file):
+    out, metadata = {}, {
+        "source": "yang-song/score_sde_pytorch cb1f359 in PyTorch 1.13 on a CPU with MENDS of make.py, in double; "
+                  "weights by nn_flags_fill of the tests"}
+    for which, ((height, width), changes) in enumerate(REFINENET_CASES):
+        flat = {**REFINENET, "model.nf": 4, "data.num_channels": 2, "data.channels": 2, **changes}
+        model = refinenet(flat)
+        refinenet_fill(model)
+        torch.set_default_dtype(torch.float64)  # of the sums that MSFBlock begins
+        model = model.double()
+        label = torch.tensor([flat["model.num_scales"] // 2])
+        x = (0.5 * flags_fill(1000, (1, 2, height, width), False)).double().requires_grad_(True)
+        raw = model(x, label)
+        raw.backward(flags_fill(1001, (1, 2, height, width), False).double())
+        flat.update({"data.image_height": height, "data.image_width": width})
+        metadata[str(which)] = json.dumps(flat)
+        out[f"{which}.label"] = label.float()
+        out[f"{which}.out"], out[f"{which}.vjp"] = raw.float(), x.grad.float()
+        out[f"{which}.gradient_norms"] = torch.tensor(
+            [float(p.grad.square().sum().sqrt()) for p in model.parameters()], dtype=torch.float32)
+        torch.set_default_dtype(torch.float32)
+    write_tensors(options.into / file, out, metadata)
+
+
+def make_refinenet_checkpoint(file):
+    """As utils.py, save_checkpoint: weights by refinenet_fill, their average half of them."""
+    from models import ema
+    flat = {**REFINENET, "model.nf": 2, "model.normalization": "VarianceNorm"}
+    model = refinenet(flat)
+    refinenet_fill(model)
+    average = ema.ExponentialMovingAverage(model.parameters(), decay=0.999)
+    average.shadow_params = [0.5 * value for value in average.shadow_params]
+    checkpoint(options.into / file, torch.nn.DataParallel(model), torch.optim.Adam(model.parameters()), average, 7)
+
+
 # ---- solvers.safetensors: a Gaussian mixture under the three SDEs, in double ----
 
 class Mixture:
@@ -790,7 +932,11 @@ MAKERS = {}
 for each in NETWORKS:
     MAKERS[each + ".weights.safetensors"] = make_weights
     MAKERS[each + ".io.safetensors"] = make_io
+for each in REFINENETS:
+    MAKERS[each + ".weights.safetensors"] = make_refinenet_weights
+    MAKERS[each + ".io.safetensors"] = make_refinenet_io
 MAKERS.update({
+    "refinenet_flags.safetensors": make_refinenet_flags, "refinenet.checkpoint.pth": make_refinenet_checkpoint,
     "ddpmpp_vp.checkpoint.pth": make_checkpoint, "ddpmpp_vp.checkpoint_io.safetensors": make_checkpoint_io,
     "ddpmpp_vp.trained.pth": make_trained, "ddpmpp_vp.trained.io.safetensors": make_trained_io,
     "unet_flags.safetensors": make_flags, "score_scaling.safetensors": make_scores,
