@@ -791,6 +791,7 @@ static void test_errors_solvers(void) {
     ssde_cfg_desc free_desc = ssde_cfg_defaults();
     ssde_cfg *free_model = NULL;
     ssde_converted *converted = NULL;
+    ssde_scheduler *scheduler = NULL;
     ssde_rng rng = ssde_rng_seed(1);
     ssde_stein_desc stein = ssde_stein_defaults();
     ssde_stein_result discrepancy;
@@ -808,6 +809,11 @@ static void test_errors_solvers(void) {
     failing = model;
     failing.user = &failing;
     condition = ssde_guide(ssde_classifier_gradient, NULL, 1.0);
+    ERRORS_SAYS("scheduler is NULL", ssde_scheduler_create(c, NULL, "{}", 2, NULL));
+    ERRORS_SAYS("json is NULL", ssde_scheduler_create(c, &scheduler, NULL, 2, NULL));
+    ERRORS_SAYS("'_class_name'", ssde_scheduler_create(c, &scheduler, "{}", 2, NULL));
+    ERRORS_SAYS("scheduler is NULL", ssde_scheduler_load(c, NULL, "none", NULL));
+    ERRORS_SAYS("path is NULL", ssde_scheduler_load(c, &scheduler, NULL, NULL));
     ERRORS_SAYS("sde is NULL", ssde_sample(NULL, &model, &how, &rng, 1, x));
     ERRORS_SAYS("model is NULL", ssde_sample(&vp, NULL, &how, &rng, 1, x));
     ERRORS_SAYS("rng is NULL", ssde_sample(&vp, &model, &how, NULL, 1, x));
