@@ -190,7 +190,7 @@ typedef struct ssde_conv_desc {
     double init_scale; /* fan_avg uniform with this variance scale; 0 means 1e-10, as the reference */
     ssde_node residual;
     double scale;
-    int dilation; /* 1 to 2^20; 0: 1 */
+    int dilation; /* 1 to 8191; 0: 1 */
     int no_bias;  /* and no parameter of it */
 } ssde_conv_desc;
 ssde_conv_desc ssde_conv(size_t channels, int kernel); /* stride 1, same size, init_scale 1, no residual, scale 1 */
@@ -828,7 +828,8 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
    the model's; the only set of a file without the word ema is taken for either. What an average lacks because it is
    frozen is the model's. Also averaged is the list "shadow_params" of the reference's own checkpoint_N.pth
    (utils.py:22-29), which has no names (models/ema.py:24): the trainable parameters in the order that the model's state
-   in the same file has. None of the kind, or several, is an error that lists them. */
+   in the same file has; and the last of a list [model, optimizer, epoch, step, average], as NCSNv2's own repository
+   saves it. None of the kind, or several, is an error that lists them. */
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
 
@@ -1043,7 +1044,7 @@ static int ssdei_parameter_rows_from_file(const ssdei_kernels *kernels, const ss
     size_t column, count, i;
     int finite = 1;
     for (column = 0; column < columns; column += count) {
-        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : SSDEI_BLOCK_COLUMNS;
+        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : (size_t)SSDEI_BLOCK_COLUMNS;
         kernels->transpose(file + column, columns, rows, count, block, rows);
         finite &= ssdei_first_nonfinite(block, count * rows) == count * rows;
         for (i = 0; i < count; i++)
@@ -1059,7 +1060,7 @@ static void ssdei_parameter_rows_to_file(const ssdei_kernels *kernels, const ssd
     float block[SSDEI_BLOCK_ROWS * SSDEI_BLOCK_COLUMNS];
     size_t column, count, i;
     for (column = 0; column < columns; column += count) {
-        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : SSDEI_BLOCK_COLUMNS;
+        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : (size_t)SSDEI_BLOCK_COLUMNS;
         for (i = 0; i < count; i++)
             memcpy(block + i * rows, memory + ssdei_parameter_place(info, taps, column + i) + first,
                    rows * sizeof *block);
@@ -1068,7 +1069,7 @@ static void ssdei_parameter_rows_to_file(const ssdei_kernels *kernels, const ssd
 }
 
 static size_t ssdei_parameter_rows(const ssde_parameter *info, size_t first) {
-    return info->shape[0] - first < SSDEI_BLOCK_ROWS ? info->shape[0] - first : SSDEI_BLOCK_ROWS;
+    return info->shape[0] - first < SSDEI_BLOCK_ROWS ? info->shape[0] - first : (size_t)SSDEI_BLOCK_ROWS;
 }
 
 /* All of a parameter, between memory and file order; see ssdei_layout. */
@@ -1804,6 +1805,7 @@ static const float **ssdei_take_pointers(float *workspace, size_t *taken, size_t
 
 enum {
     SSDEI_MAX_TAPS = 9,
+    SSDEI_MOST_DILATION = 8191, /* whose taps are shorts */
     SSDEI_CHUNK_TILES = 8,
     SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
     SSDEI_DEPTH_BLOCK = 256,
@@ -1822,7 +1824,8 @@ struct ssdei_gather {
     size_t out_height, out_width, columns;
     int out_step, out_y, out_x;
     int step, taps; /* and reads (y * step + tap_y, x * step + tap_x) of every tap */
-    int tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS], dilation;
+    int dilation;
+    short tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS];
     signed char tap[SSDEI_MAX_TAPS]; /* its place in the kernel */
     signed char direction, winograd;
     float weight_scale;           /* of the packed weights */
@@ -1847,8 +1850,8 @@ static ssdei_gather ssdei_gather_forward(const ssdei_node *in, const ssdei_node 
     g.weight_scale = 1.0f;
     for (ky = 0; ky < node->kernel; ky++) {
         for (kx = 0; kx < node->kernel; kx++) {
-            g.tap_y[g.taps] = ky * node->dilation - node->pad_before;
-            g.tap_x[g.taps] = kx * node->dilation - node->pad_before;
+            g.tap_y[g.taps] = (short)(ky * node->dilation - node->pad_before);
+            g.tap_x[g.taps] = (short)(kx * node->dilation - node->pad_before);
             g.tap[g.taps] = (signed char)g.taps;
             g.taps++;
         }
@@ -1882,8 +1885,8 @@ static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node
         for (kx = node->kernel - 1; kx >= 0; kx--) {
             int x = parity_x + node->pad_before - kx * node->dilation;
             if (y % step || x % step) continue;
-            g.tap_y[g.taps] = y / step;
-            g.tap_x[g.taps] = x / step;
+            g.tap_y[g.taps] = (short)(y / step);
+            g.tap_x[g.taps] = (short)(x / step);
             g.tap[g.taps++] = (signed char)(ky * node->kernel + kx);
         }
     }
@@ -3375,8 +3378,10 @@ static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_
 static int ssdei_conv_check(ssde_net *net, const ssde_conv_desc *desc) {
     if (!net) return 0;
     if (!desc) return ssdei_net_fail(net, "conv2d: desc is NULL"), 0;
-    if (desc->dilation < 0 || desc->dilation > 1 << 20)
-        return ssdei_net_fail(net, "conv2d: dilation is %d, wanted 1 to 2^20, or 0, which is 1", desc->dilation), 0;
+    if (desc->dilation < 0 || desc->dilation > SSDEI_MOST_DILATION)
+        return ssdei_net_fail(net, "conv2d: dilation is %d, wanted 1 to %d, or 0, which is 1", desc->dilation,
+                              (int)SSDEI_MOST_DILATION),
+               0;
     if ((desc->kernel != 1 && desc->kernel != 3) || (desc->stride != 1 && desc->stride != 2) || desc->pad_before < 0 ||
         desc->pad_before >= ssdei_conv_kernel(desc) || desc->pad_after < 0 ||
         desc->pad_after >= ssdei_conv_kernel(desc))
@@ -10772,6 +10777,9 @@ static void ssdei_sets_find(const ssde_net *net, const ssde_tensor_file *file, s
     for (i = j = 0; i < sets->count; i++)
         if (2 * sets->sets[i].found > net->parameter_count) sets->sets[j++] = sets->sets[i];
     sets->count = j;
+    if (j == 2 && !strncmp(sets->sets[0].name, "0.", 2) && sets->sets[1].length == 2 &&
+        !strncmp(sets->sets[1].name, "4.", 2))
+        sets->sets[1].averaged = 1; /* ermongroup's list: model, optimiser, epoch, step, average */
 }
 
 /* Adds the reference's lists, of which there is a first. */
@@ -12586,14 +12594,14 @@ SSDEI_KERNEL void SSDEI_T(rectify_backward)(int activation, const float *x, cons
 }
 
 /* The larger of two, the first of equals, NaN if one is. */
-SSDEI_HELPER ssdei_v SSDEI_T(larger)(ssdei_v a, ssdei_v b) {
+SSDEI_HELPER ssdei_v SSDEI_T(pool_larger)(ssdei_v a, ssdei_v b) {
     return ssdei_select_less(a, b, b, ssdei_select_less(b, a, a, ssdei_add(a, ssdei_sub(b, a))));
 }
 
 SSDEI_HELPER ssdei_v SSDEI_T(largest_tap)(const float *x, size_t stride, size_t taps, size_t n) {
     ssdei_v most = SSDEI_T(load_some)(x, n);
     size_t k;
-    for (k = 1; k < taps; k++) most = SSDEI_T(larger)(most, SSDEI_T(load_some)(x + k * stride, n));
+    for (k = 1; k < taps; k++) most = SSDEI_T(pool_larger)(most, SSDEI_T(load_some)(x + k * stride, n));
     return most;
 }
 

@@ -304,7 +304,8 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 98: return *node = ssde_input_vector(net, 0), "0";
         case 99: return *node = ssde_tokens(net, 50, "w"), "not a node";
         case 100: return *node = ssde_tokens(net, 0, name), "too long";
-        case 101: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
+        case 101: return *node = nn_conv_dilated(net, 8192, 1), "dilation is 8192";
+        case 102: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
         default: return NULL;
     }
 }
@@ -355,7 +356,7 @@ static void test_net_build_errors(void) {
         }
         ssde_net_destroy(net);
     }
-    CHECK(which == 103);
+    CHECK(which == 104);
 #ifndef __cplusplus
     CHECK_OK(ssde_net_create(&context, &net, 1));
     CHECK(ssde_scale_rows(net, ssde_input(net, 1, 1, 1), ssde_input_sigma(net), (ssde_row_scale)2) == -1);
