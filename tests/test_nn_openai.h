@@ -269,6 +269,48 @@ static void openai_posterior(const openai_case *c, const ssde_sde *sde, const ch
     CHECK_ARRAY(denoised, expected[2], COUNT, 2e-5);
 }
 
+static ssde_status openai_noise(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows, size_t dim,
+                                float *out) {
+    (void)user, (void)stream, (void)step, (void)sample;
+    oracle_normals(77, 1.0, rows * dim, out);
+    return SSDE_OK;
+}
+
+/* The sampler's step from index i to i - 1 draws from that mean and variance, sample by sample. */
+static void openai_step(const openai_case *c, const ssde_sde *sde, const char *schedule,
+                        const ssde_score_model *model) {
+    enum { DIM = 3 * 16 * 16, COUNT = OPENAI_ROWS * DIM };
+    static float x[COUNT], mean[COUNT], variance[COUNT], z[DIM];
+    double index[OPENAI_ROWS], times[2];
+    char name[64];
+    size_t row, i;
+    golden_images(c->golden, "x", x, OPENAI_ROWS, 16, 16, 3);
+    golden_doubles(c->golden, "timesteps", index, OPENAI_ROWS);
+    snprintf(name, sizeof name, "%s/mean", schedule);
+    golden_images(c->golden, name, mean, OPENAI_ROWS, 16, 16, 3);
+    snprintf(name, sizeof name, "%s/log_variance", schedule);
+    golden_images(c->golden, name, variance, OPENAI_ROWS, 16, 16, 3);
+    CHECK_OK(openai_noise(NULL, 0, 0, NULL, 1, DIM, z));
+    for (row = 0; row < OPENAI_ROWS; row++) {
+        ssde_sampler_desc how = ssde_sampler_defaults();
+        ssde_rng rng = ssde_rng_seed(1);
+        rng.next_sample = row;
+        times[0] = index[row] / (OPENAI_STEPS - 1);
+        times[1] = (index[row] - 1.0) / (OPENAI_STEPS - 1);
+        how.predictor = SSDE_PREDICTOR_DDIM;
+        how.eta = 1.0;
+        how.variance = SSDE_VARIANCE_LEARNED;
+        how.times = times;
+        how.steps = 1;
+        how.given_start = how.skip_denoise = 1;
+        how.noise.fill = openai_noise;
+        CHECK_OK(ssde_sample(sde, model, &how, &rng, 1, x + row * DIM));
+        for (i = row * DIM; i < (row + 1) * DIM; i++)
+            mean[i] += (float)exp(0.5 * (double)variance[i]) * z[i - row * DIM];
+    }
+    CHECK_ARRAY(x, mean, COUNT, 2e-5);
+}
+
 static void test_score_net_openai(void) {
     static double mean[OPENAI_STEPS], std[OPENAI_STEPS], label[OPENAI_STEPS];
     ssde_context context;
@@ -292,6 +334,7 @@ static void test_score_net_openai(void) {
                 CHECK_OK(ssde_score_net_set_classes(score_net, classes, OPENAI_ROWS, 0));
                 model = ssde_score_net_model(score_net);
                 openai_posterior(&c, &sde, cosine ? "cosine" : "linear", &model);
+                openai_step(&c, &sde, cosine ? "cosine" : "linear", &model);
                 ssde_score_net_destroy(score_net);
             }
             openai_close(&c);
