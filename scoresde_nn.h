@@ -7,12 +7,13 @@
        >>net               a network: its operations, its parameters
        >>operations        what networks are made of
        >>run               forward and backward passes, and their memory
-       >>networks          the paper's U-Nets, RefineNets (NCSN, NCSNv2), a classifier, a multi-layer perceptron
+       >>networks          the paper's U-Nets, RefineNets (NCSN, NCSNv2), diffusers' and OpenAI's U-Nets, classifiers, a
+                           multi-layer perceptron
        >>score net         a network as a score model
        >>classifier        a network as guidance towards classes
        >>train             loss, Adam, exponential moving average, checkpoints
        >>configurations    the paper's, by name
-       >>models            networks in files: the library's, the reference's, diffusers'
+       >>models            networks in files: the library's, the reference's, diffusers', OpenAI's
        >>implementation    the functions, in the same order; before the operations:
        >>products          convolutions and linear layers as products of packed panels, Winograd's
        >>kernels           what runs once per SIMD tier; scoresde.h includes this file for each
@@ -559,8 +560,11 @@ ssde_status ssde_openai_create(ssde_net **net, const ssde_openai_desc *desc);
 size_t ssde_openai_memory(const ssde_openai_desc *desc);
 /* The levels of a run for ssde_tabulated: timestep_respacing NULL or "": all steps of the process; "ddimN": N steps of
    equal stride; "250" or "10,15,20": so many steps of each of as many equal sections. Labels are the steps of the whole
-   process, rescaled where they are. mean, std and label have room for diffusion_steps; *levels is how many there are.
- */
+   process, rescaled where they are. mean, std and label have room for diffusion_steps; *levels, n, is how many there
+   are. Their p_sample_loop is the predictor ddim with eta 1, variance learned (without learn_sigma: forward), n - 1
+   steps with times from 1 to 0 by 1 / (n - 1), where the last one denoises, and what is denoised clipped to [-1, 1];
+   ddim_sample_loop is the same with eta 0. Classifiers steer both through the score here, as in ddim_sample_loop; in
+   p_sample_loop they move the mean by the step's variance times their gradient. */
 ssde_status ssde_openai_levels(const ssde_openai_desc *desc, const char *timestep_respacing, double *mean, double *std,
                                double *label, int *levels);
 
