@@ -7,8 +7,7 @@
        >>net               a network: its operations, its parameters
        >>operations        what networks are made of
        >>run               forward and backward passes, and their memory
-       >>networks          the paper's U-Nets, RefineNets (NCSN, NCSNv2), diffusers' and OpenAI's U-Nets, classifiers, a
-                           multi-layer perceptron
+       >>networks          the paper's U-Nets, diffusers' and OpenAI's, RefineNets, classifiers, an MLP
        >>score net         a network as a score model
        >>classifier        a network as guidance towards classes
        >>train             loss, Adam, exponential moving average, checkpoints

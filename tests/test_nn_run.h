@@ -1217,7 +1217,7 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
                                       {19, 21, 40, 24, 3, 2}, {10, 9, 250, 70, 1, 1}, {9, 8, 40, 40, 3, 1},
                                       {9, 21, 40, 24, 3, 1}};
     static const double fir[4] = {1.0, 3.0, 3.0, 1.0};
-    static const int forms[SSDEI_OPERATION_COUNT] = {1, 7, 4, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1};
+    static const int forms[SSDEI_OPERATION_COUNT] = {1, 7, 5, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1};
     int conv = operation == SSDEI_OPERATION_conv;
     size_t channels = conv && form < 7 ? convs[form][2] : 40;
     ssde_node x;
@@ -1239,7 +1239,8 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
                                  form == 0   ? SSDE_SILU
                                  : form == 1 ? SSDE_IDENTITY
                                  : form == 2 ? SSDE_SOFTPLUS
-                                             : SSDE_ELU);
+                                 : form == 3 ? SSDE_ELU
+                                             : SSDE_GELU);
         case SSDEI_OPERATION_group_norm:
             return ssde_dropout(net, ssde_group_norm(net, x, 8, 1e-6, form % 2 ? SSDE_SILU : SSDE_IDENTITY, "norm"),
                                 form / 2 * 0.25);
