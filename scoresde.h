@@ -305,17 +305,19 @@ typedef struct ssde_file_tensor {
     int number;          /* no tensor, but a number among the objects that torch.save wrote; rank 0 */
     const char *problem; /* why its values cannot be read, "is sparse: save its to_dense()"; NULL: they can */
 } ssde_file_tensor;
-/* Opens safetensors, or what torch.save (PyTorch 1.6 and later) or torch.jit.save writes, by content, whatever its
-   name. Anything else is an error that says what it is, if that is known (a Git LFS pointer, a page, an archive, ...),
-   and what to do. A tensor that cannot be read (of another dtype, sparse, quantized, complex, an array of NumPy, ...)
-   is there with its problem, sometimes with rank and count 0.
-   Of safetensors, what the format's own reader accepts (huggingface/safetensors 24b0b28, 0.8.0-dev), except a tensor's
+/* Opens safetensors, or what torch.save (PyTorch 1.6 and later) or torch.jit.save writes, or the index.json of a model
+   in several such files, by content, whatever its name. Anything else is an error that says what it is, if that is
+   known (a Git LFS pointer, a page, an archive, ...), and what to do. A tensor that cannot be read (of another dtype,
+   sparse, quantized, complex, an array of NumPy, ...) is there with its problem, sometimes with rank and count 0. Of
+   safetensors, what the format's own reader accepts (huggingface/safetensors 24b0b28, 0.8.0-dev), except a tensor's
    name that comes twice, which the format forbids.
    Of torch.save: tensors in dictionaries, lists, tuples and attributes of objects. A tensor's name is the way to it,
    "model.weight" or "ema.shadow_params.0"; a module that was saved whole has the names of its state_dict. Numbers are
    tensors of rank 0 ("I64", "F64", "BOOL"), strings are metadata, the first 65,536 of both. Nothing in the file is
    executed: classes and functions that tensors do not need are passed over, with what they would have made, as are
    names of more than 255 characters, and keys that are neither strings nor whole numbers.
+   Of an index: its "weight_map", which names the files, all of them beside it, and stays open with them; a tensor that
+   its file lacks, or that two files have, or that the map lacks is an error. Metadata are not read.
    Checksums are verified where the file has them: those of names, shapes and metadata here, a tensor's when it is first
    read. */
 ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path);
@@ -3643,7 +3645,7 @@ static const char *ssdei_text_kind(const unsigned char *bytes, size_t size) {
         return "a text, perhaps a server's error: look into it, and download the file again";
     for (i = begin; i < size; i++)
         if (ssdei_stands(bytes, size, i, "\"weight_map\"", 12))
-            return "the index of a model in several files: load those";
+            return "the index of a model in several files: ssde_tensor_file_open reads it";
     return "a text (JSON), perhaps a server's error: look into it, and download the file again";
 }
 
@@ -4542,12 +4544,13 @@ typedef struct ssdei_record {
 typedef struct ssdei_entry {
     ssde_file_tensor info;
     const ssdei_dtype *dtype;
-    uint64_t begin, end;  /* of its bytes, from the start of the file's data */
-    size_t stride[8];     /* from one element to the next along an axis, in elements */
-    ssdei_record *record; /* that the bytes lie in; NULL: in none */
-    uint64_t bits;        /* info.number's, which stand nowhere else */
-    int negative;         /* the values have the other sign */
-    size_t first;         /* of a part of a tensor: its first value in that */
+    uint64_t begin, end;           /* of its bytes, from the start of the file's data */
+    size_t stride[8];              /* from one element to the next along an axis, in elements */
+    ssdei_record *record;          /* that the bytes lie in; NULL: in none */
+    uint64_t bits;                 /* info.number's, which stand nowhere else */
+    int negative;                  /* the values have the other sign */
+    size_t first;                  /* of a part of a tensor: its first value in that */
+    const ssde_tensor_file *shard; /* that it lies in; NULL: the file itself */
 } ssdei_entry;
 
 typedef struct ssdei_metadata {
@@ -4585,6 +4588,9 @@ struct ssde_tensor_file {
     ssdei_record *records;
     size_t record_count;
     size_t *record_by_name;
+    /* of an index of several files */
+    ssde_tensor_file **shards;
+    size_t shard_count, shard_capacity;
 };
 
 SSDEI_ONCE_BEGIN
@@ -4653,6 +4659,8 @@ static ssde_status ssdei_check_names(ssde_tensor_file *file) {
 
 void ssde_tensor_file_close(ssde_tensor_file *file) {
     if (!file) return;
+    while (file->shard_count) ssde_tensor_file_close(file->shards[--file->shard_count]);
+    ssdei_release(file->context, file->shards);
     if (file->stream) fclose(file->stream);
     ssdei_release(file->context, file->strings);
     ssdei_release(file->context, file->entries);
@@ -4799,6 +4807,7 @@ static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_e
 static ssde_status ssdei_readable_entry(const ssde_tensor_file *file, const ssde_file_tensor *tensor,
                                         const void *values, const ssdei_entry **entry) {
     const ssde_file_tensor *found;
+    const ssdei_entry *readable;
     if (!file || !tensor || !values)
         return ssde_fail(file ? file->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_read: %s is NULL",
                          !file     ? "file"
@@ -4812,13 +4821,13 @@ static ssde_status ssdei_readable_entry(const ssde_tensor_file *file, const ssde
         return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s'%s%.40s %s", file->path,
                          found->name, *found->dtype == '?' ? "" : " of ", *found->dtype == '?' ? "" : found->dtype,
                          found->problem);
-    *entry = (const ssdei_entry *)(const void *)found; /* whose first member it is */
-    return (*entry)->record ? ssdei_record_check(file, (*entry)->record) : SSDE_OK;
+    *entry = readable = (const ssdei_entry *)(const void *)found; /* whose first member it is */
+    return readable->record ? ssdei_record_check(readable->shard ? readable->shard : file, readable->record) : SSDE_OK;
 }
 
 static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssdei_entry *entry, float *values,
                                      double *doubles) {
-    ssde_status status = ssdei_copy_values(file, entry, values, doubles);
+    ssde_status status = ssdei_copy_values(entry->shard ? entry->shard : file, entry, values, doubles);
     size_t i;
     for (i = 0; i < entry->info.count && entry->negative && status == SSDE_OK; i++) {
         if (doubles)
@@ -6353,18 +6362,171 @@ static ssde_status ssdei_pth_load(ssde_tensor_file *file) {
     return status;
 }
 
+/* ---- files: shards ----
+   A model in several files has an index beside them, {"metadata": {...}, "weight_map": {"TENSOR": "FILE", ...}}. The
+   files stay open, and the index has the entries of all of them. */
+
+static ssde_status ssdei_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path, int shard);
+
+/* The map, tensors as keys and files as values, while the index is read. */
+typedef struct ssdei_shard_map {
+    ssdei_metadata *rows;
+    size_t *order;
+    size_t count, capacity;
+    int found; /* there is a weight_map */
+} ssdei_shard_map;
+
+static int ssdei_key_before(const void *items, size_t a, size_t b) {
+    const ssdei_metadata *rows = (const ssdei_metadata *)items;
+    return strcmp(rows[a].key, rows[b].key) < 0;
+}
+
+static int ssdei_value_before(const void *items, size_t a, size_t b) {
+    const ssdei_metadata *rows = (const ssdei_metadata *)items;
+    return strcmp(rows[a].value, rows[b].value) < 0;
+}
+
+static void ssdei_read_map(ssde_tensor_file *file, ssdei_json *json, ssdei_shard_map *map, ssde_status *status) {
+    if (map->found++) ssdei_json_fail(json, "a second weight_map");
+    for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}') && *status == SSDE_OK; map->count++) {
+        void *array = map->rows;
+        *status = ssdei_grow(file->context, &array, &map->capacity, map->count, 1, sizeof *map->rows);
+        map->rows = (ssdei_metadata *)array;
+        if (*status != SSDE_OK) return;
+        map->rows[map->count].key = ssdei_keep_string(file, json);
+        if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
+        map->rows[map->count].value = ssdei_keep_string(file, json);
+        if (json->problem) return;
+    }
+}
+
+/* Reads the index. Without a weight_map, whatever else it is, map->found stays 0. */
+static ssde_status ssdei_read_index(ssde_tensor_file *file, ssdei_shard_map *map) {
+    ssdei_json json = ssdei_json_over(file->strings, (size_t)file->size);
+    ssde_status status = SSDE_OK;
+    char key[16];
+    for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}') && status == SSDE_OK;) {
+        ssdei_json_key(&json, key, sizeof key);
+        if (json.problem) break;
+        if (!strcmp(key, "weight_map"))
+            ssdei_read_map(file, &json, map, &status);
+        else
+            ssdei_json_skip(&json);
+    }
+    if (status != SSDE_OK || !map->found || ssdei_json_end(&json)) return status;
+    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.120s': %s (byte %lu of the index)", file->path, json.problem,
+                     (unsigned long)json.at);
+}
+
+/* Opens a file of the index and takes its entries. */
+static ssde_status ssdei_shard_open(ssde_tensor_file *file, const char *name) {
+    const size_t folder = ssdei_folder_length(file->path), length = strlen(name);
+    void *array = file->shards;
+    ssde_tensor_file *shard;
+    ssde_status status = ssdei_grow(file->context, &array, &file->shard_capacity, file->shard_count, 1, sizeof shard);
+    char *path;
+    size_t i;
+    file->shards = (ssde_tensor_file **)array;
+    ssdei_try(status);
+    if (!length || strpbrk(name, "/\\:") || !strcmp(name, ".") || !strcmp(name, ".."))
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s' names '%.60s', wanted the name of a file beside it",
+                         file->path, name);
+    path = (char *)ssdei_allocate(file->context, folder + length + 1, 1);
+    if (!path) return SSDE_ERROR_MEMORY;
+    memcpy(path, file->path, folder);
+    memcpy(path + folder, name, length);
+    status = ssdei_tensor_file_open(file->context, &shard, path, 1);
+    ssdei_release(file->context, path);
+    ssdei_try(status);
+    file->shards[file->shard_count++] = shard;
+    for (i = 0; i < shard->count; i++) {
+        ssdei_entry *entry;
+        if (shard->entries[i].info.number) continue; /* beside the tensors of torch.save */
+        entry = ssdei_entry_add(file);
+        if (!entry) return SSDE_ERROR_MEMORY;
+        *entry = shard->entries[i];
+        entry->shard = shard;
+    }
+    return SSDE_OK;
+}
+
+/* The file's name of an entry. */
+static const char *ssdei_shard_name(const ssdei_entry *entry) {
+    return entry->shard->path + ssdei_folder_length(entry->shard->path);
+}
+
+static ssde_status ssdei_map_fail(const ssde_tensor_file *file, const char *tensor, const char *problem,
+                                  const char *shard) {
+    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.70s': tensor '%.60s' %s '%.50s'", file->path, tensor,
+                     problem, shard);
+}
+
+/* Map and files have the same tensors, each in the same place, and once. Both are in the order of names. */
+static ssde_status ssdei_check_map(const ssde_tensor_file *file, const ssdei_shard_map *map) {
+    size_t i;
+    for (i = 0; i < file->count || i < map->count; i++) {
+        const ssdei_entry *entry = i < file->count ? &file->entries[file->by_name[i]] : NULL;
+        const ssdei_metadata *row = i < map->count ? &map->rows[map->order[i]] : NULL;
+        const char *name = entry ? entry->info.name : "", *shard = entry ? ssdei_shard_name(entry) : "";
+        int order = !entry ? 1 : !row ? -1 : strcmp(name, row->key);
+        if (i && entry && !strcmp(file->entries[file->by_name[i - 1]].info.name, name))
+            return ssdei_map_fail(file, name, "is also in", shard);
+        if (i && row && !strcmp(map->rows[map->order[i - 1]].key, row->key))
+            return ssdei_map_fail(file, row->key, "is twice in the index, once as in", row->value);
+        if (order < 0) return ssdei_map_fail(file, name, "is not in the index, but in", shard);
+        if (order > 0) return ssdei_map_fail(file, row->key, "is in the index, but not in", row->value);
+        if (strcmp(shard, row->value)) return ssdei_map_fail(file, name, "is, against the index, in", shard);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_shards_open(ssde_tensor_file *file, ssdei_shard_map *map) {
+    size_t i;
+    if (!map->count)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.180s': its weight_map is empty", file->path);
+    map->order = (size_t *)ssdei_allocate(file->context, map->count, sizeof *map->order);
+    if (!map->order) return SSDE_ERROR_MEMORY;
+    ssdei_sort(map->rows, map->count, map->order, ssdei_value_before);
+    for (i = 0; i < map->count; i++)
+        if (!i || strcmp(map->rows[map->order[i]].value, map->rows[map->order[i - 1]].value))
+            ssdei_try(ssdei_shard_open(file, map->rows[map->order[i]].value));
+    ssdei_sort(map->rows, map->count, map->order, ssdei_key_before);
+    ssdei_try(ssdei_sort_entries(file, ssdei_name_before));
+    return ssdei_check_map(file, map);
+}
+
+/* A text that begins with a brace. */
+static ssde_status ssdei_shards_load(ssde_tensor_file *file, int *found) {
+    ssdei_shard_map map = {NULL, NULL, 0, 0, 0};
+    ssde_status status = SSDE_OK;
+    if (file->size > SSDEI_MAX_HEADER) return SSDE_OK;
+    file->strings = (char *)ssdei_allocate(file->context, (size_t)file->size + 1, 1);
+    if (!file->strings) return SSDE_ERROR_MEMORY;
+    status = ssdei_read_at(file, 0, file->strings, (size_t)file->size);
+    if (status == SSDE_OK) status = ssdei_read_index(file, &map);
+    *found = map.found;
+    if (status == SSDE_OK && map.found) status = ssdei_shards_open(file, &map);
+    ssdei_release(file->context, map.rows);
+    ssdei_release(file->context, map.order);
+    return status;
+}
+
 /* ---- files: opening a file of tensors ---- */
 
 /* safetensors begins with the length of its header, less than 2^40, and the header with a brace; or with white space,
    which its own reader lets pass. */
-static ssde_status ssdei_load_container(ssde_tensor_file *file) {
+static ssde_status ssdei_load_container(ssde_tensor_file *file, int shard) {
     unsigned char start[512] = {0};
     size_t size = file->size < sizeof start ? (size_t)file->size : sizeof start, brace = 8;
+    int index = 0;
     ssdei_try(ssdei_read_at(file, 0, start, size));
     while (brace < size && memchr(" \t\r\n", start[brace], 4)) brace++;
     if (brace < size && start[brace] == '{' && !start[5] && !start[6] && !start[7]) return ssdei_safetensors_load(file);
     if (ssdei_zip_signature(start, 3, 4) || ssdei_zip_signature(start, 5, 6)) return ssdei_pth_load(file);
     if (!ssdei_file_kind(start, size)) return ssdei_safetensors_load(file);
+    for (brace = 0; brace < size && memchr(" \t\r\n", start[brace], 4);) brace++;
+    if (brace < size && start[brace] == '{' && !shard) ssdei_try(ssdei_shards_load(file, &index));
+    if (index) return SSDE_OK;
     return ssdei_wrong_file(file->context, file->path, "a file of safetensors or torch.save", start, size);
 }
 
@@ -6375,12 +6537,9 @@ static void ssdei_tensor_file_arrays(void *object, ssdei_memory *memory) {
     file->tables = ssdei_place(memory, ssdei_crc_tables, 1);
 }
 
-ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
+static ssde_status ssdei_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path, int shard) {
     ssde_tensor_file made, *opened;
     ssde_status status;
-    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: file is NULL");
-    *file = NULL;
-    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: path is NULL");
     memset(&made, 0, sizeof made);
     made.context = context;
     made.path_size = strlen(path) + 1;
@@ -6389,12 +6548,19 @@ ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file
     memcpy(opened->path, path, made.path_size);
     ssdei_crc32_tables(opened->tables);
     status = ssdei_file_open(context, path, &opened->stream, &opened->size);
-    if (status == SSDE_OK) status = ssdei_load_container(opened);
+    if (status == SSDE_OK) status = ssdei_load_container(opened, shard);
     if (status != SSDE_OK)
         ssde_tensor_file_close(opened);
     else
         *file = opened;
     return status;
+}
+
+ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
+    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: file is NULL");
+    *file = NULL;
+    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: path is NULL");
+    return ssdei_tensor_file_open(context, file, path, 0);
 }
 
 SSDEI_ONCE_END

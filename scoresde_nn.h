@@ -1044,7 +1044,7 @@ static int ssdei_parameter_rows_from_file(const ssdei_kernels *kernels, const ss
     size_t column, count, i;
     int finite = 1;
     for (column = 0; column < columns; column += count) {
-        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : SSDEI_BLOCK_COLUMNS;
+        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : (size_t)SSDEI_BLOCK_COLUMNS;
         kernels->transpose(file + column, columns, rows, count, block, rows);
         finite &= ssdei_first_nonfinite(block, count * rows) == count * rows;
         for (i = 0; i < count; i++)
@@ -1060,7 +1060,7 @@ static void ssdei_parameter_rows_to_file(const ssdei_kernels *kernels, const ssd
     float block[SSDEI_BLOCK_ROWS * SSDEI_BLOCK_COLUMNS];
     size_t column, count, i;
     for (column = 0; column < columns; column += count) {
-        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : SSDEI_BLOCK_COLUMNS;
+        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : (size_t)SSDEI_BLOCK_COLUMNS;
         for (i = 0; i < count; i++)
             memcpy(block + i * rows, memory + ssdei_parameter_place(info, taps, column + i) + first,
                    rows * sizeof *block);
@@ -1069,7 +1069,7 @@ static void ssdei_parameter_rows_to_file(const ssdei_kernels *kernels, const ssd
 }
 
 static size_t ssdei_parameter_rows(const ssde_parameter *info, size_t first) {
-    return info->shape[0] - first < SSDEI_BLOCK_ROWS ? info->shape[0] - first : SSDEI_BLOCK_ROWS;
+    return info->shape[0] - first < SSDEI_BLOCK_ROWS ? info->shape[0] - first : (size_t)SSDEI_BLOCK_ROWS;
 }
 
 /* All of a parameter, between memory and file order; see ssdei_layout. */
@@ -10640,7 +10640,8 @@ static ssde_status ssdei_part_load(const ssdei_loading *loading, size_t index, f
     const ssdei_source *source = &loading->sources[index];
     const ssdei_parameter *parameter = &loading->net->parameters[index];
     const size_t run = parameter->info.count / source->runs, all = ssdei_multiply(parameter->info.count, source->parts);
-    float *whole = (float *)ssdei_allocate(loading->context, all, 2 * sizeof *whole), *own = whole + all;
+    float *whole = (float *)ssdei_allocate(loading->context, all + parameter->info.count, sizeof *whole);
+    float *own = whole + all;
     ssdei_parameter tensor = *parameter;
     ssde_status status;
     size_t i;
@@ -11719,7 +11720,7 @@ ssde_status ssde_net_load_openai(ssde_net **net, const ssde_openai_desc *desc, c
     how.desc = desc;
     ssdei_try(ssde_openai_unet2d(desc, &how.shape));
     ssdei_try(ssde_tensor_file_open(desc->context, &file, path));
-    status = ssde_openai_create(&built, desc);
+    status = ssdei_net_complete_empty(&built, ssdei_openai_build(&built, desc));
     if (status == SSDE_OK)
         status = ssdei_weights_read(desc->context, built, file, ssdei_openai_sources, &how, built->weights);
     ssde_tensor_file_close(file);

@@ -513,11 +513,11 @@ static void test_sampler_from_noise_refused(void) {
     float x[STEPS_ROWS * STEPS_DIM];
     CHECK_OK(ssde_prior_time(NULL, &sde, &start, &scale));
     how.times = times, how.context = &context;
-    how.predictor = SSDE_PREDICTOR_PNDM, how.pndm.combines = SSDE_PREDICT_NOISE;
+    how.predictor = SSDE_PREDICTOR_PNDM, how.pndm.sums = SSDE_PREDICT_NOISE;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, STEPS_ROWS, x), SSDE_ERROR_NUMERIC,
                 "wanted finite numbers");
     CHECK(wrapper.calls == 0);
-    how.predictor = SSDE_PREDICTOR_ANCESTRAL, how.pndm.combines = SSDE_PREDICT_DEFAULT;
+    how.predictor = SSDE_PREDICTOR_ANCESTRAL, how.pndm.sums = SSDE_PREDICT_DEFAULT;
     CHECK_OK(ssde_sample(&sde, &model, &how, &rng, STEPS_ROWS, x)); /* by the score, from where one is */
     CHECK(wrapper.first == start);
     how.predictor = SSDE_PREDICTOR_DDIM, model.denoised = NULL;
@@ -641,9 +641,9 @@ static void test_sampler_pndm(void) {
                     for (k = 0; k < N; k++) ends[k] = !heun && k < 3 ? times[k + 1] : times[k + 1] + 0.003;
                     how.times = times, how.given_start = how.skip_denoise = 1;
                     how.pndm.heun_start = heun, how.pndm.step = h;
-                    how.pndm.combines = velocity     ? SSDE_PREDICT_VELOCITY
-                                        : which == 3 ? SSDE_PREDICT_NOISE
-                                                     : SSDE_PREDICT_DEFAULT;
+                    how.pndm.sums = velocity     ? SSDE_PREDICT_VELOCITY
+                                    : which == 3 ? SSDE_PREDICT_NOISE
+                                                 : SSDE_PREDICT_DEFAULT;
                     if (which == STEPS_CLEAN && !heun) continue; /* halves between levels: below */
                     if (own) how.ends = ends;
                     p.sde = &sde, p.velocity = velocity;
@@ -726,7 +726,7 @@ static double steps_pndm_error(const ssde_sde *sde, ssde_pndm pndm, double power
 }
 static void test_sampler_pndm_order(void) {
     static const struct {
-        ssde_parameterisation combines;
+        ssde_parameterisation sums;
         int heun_start;
         double power; /* 1: equal steps of s */
         size_t steps;
@@ -740,7 +740,7 @@ static void test_sampler_pndm_order(void) {
         ssde_pndm pndm;
         double coarse, fine, slope;
         memset(&pndm, 0, sizeof pndm);
-        pndm.combines = ways[way].combines, pndm.heun_start = ways[way].heun_start;
+        pndm.sums = ways[way].sums, pndm.heun_start = ways[way].heun_start;
         coarse = steps_pndm_error(&sde, pndm, ways[way].power, ways[way].steps);
         fine = steps_pndm_error(&sde, pndm, ways[way].power, 2 * ways[way].steps);
         slope = log(coarse / fine) / log(2.0);
@@ -763,11 +763,11 @@ static void test_sampler_pndm_refused(void) {
     float x[STEPS_DIM] = {0.0f, 0.0f};
     how.context = &context, how.pndm.heun_start = 1;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), SSDE_ERROR_ARGUMENT, "pndm is set");
-    how.predictor = SSDE_PREDICTOR_PNDM, how.pndm.combines = SSDE_PREDICT_EDM;
-    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), SSDE_ERROR_ARGUMENT, "pndm.combines is");
-    memcpy(&how.pndm.combines, &none, sizeof how.pndm.combines);
-    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), SSDE_ERROR_ARGUMENT, "pndm.combines is 77");
-    how.pndm.combines = SSDE_PREDICT_DEFAULT, how.pndm.step = -0.1;
+    how.predictor = SSDE_PREDICTOR_PNDM, how.pndm.sums = SSDE_PREDICT_EDM;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), SSDE_ERROR_ARGUMENT, "pndm.sums is");
+    memcpy(&how.pndm.sums, &none, sizeof how.pndm.sums);
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), SSDE_ERROR_ARGUMENT, "pndm.sums is 77");
+    how.pndm.sums = SSDE_PREDICT_DEFAULT, how.pndm.step = -0.1;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), SSDE_ERROR_ARGUMENT, "step -0.1");
     how.pndm.step = 0.9, how.times = times;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), SSDE_ERROR_ARGUMENT, "pndm.step is 0.9");
