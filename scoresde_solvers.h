@@ -388,7 +388,7 @@ typedef struct ssde_pndm {
     /* What is summed: NOISE, or DATA, which is the default where the run begins beyond signal, or FLOW. With VELOCITY
        (diffusers', of networks that predict v) and SCORE, which change over a step while D and the noise do not, the
        order is 1. Not EDM's */
-    ssde_parameterisation combines;
+    ssde_parameterisation sums;
     int heun_start; /* diffusers' skip_prk_steps: the first step by two evaluations instead, and the next two by the
                        last two and three outputs */
     /* What others' stages go by, h, a length in t, wherever the times lie: with h' = h / 2, of a tabulated SDE down to
@@ -2990,13 +2990,13 @@ static ssde_status ssdei_setting_multistep(ssdei_setting *setting) {
 
 static ssde_status ssdei_setting_pndm(ssdei_setting *setting) {
     ssde_pndm *pndm = &setting->how.pndm;
-    int set = pndm->combines || pndm->heun_start || pndm->step != 0.0;
+    int set = pndm->sums || pndm->heun_start || pndm->step != 0.0;
     if (set && setting->how.predictor != SSDE_PREDICTOR_PNDM)
         return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "pndm is set, wanted 0 with %s", setting->info->name);
-    ssdei_try(ssdei_output_check(setting->context, "pndm.combines", pndm->combines, 1.0));
-    if (pndm->combines == SSDE_PREDICT_EDM || !(pndm->step >= 0.0 && pndm->step <= 1.0))
-        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT,
-                         "pndm.combines is %d and step %g, wanted not EDM, 0 to 1", (int)pndm->combines, pndm->step);
+    ssdei_try(ssdei_output_check(setting->context, "pndm.sums", pndm->sums, 1.0));
+    if (pndm->sums == SSDE_PREDICT_EDM || !(pndm->step >= 0.0 && pndm->step <= 1.0))
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "pndm.sums is %d and step %g, wanted not EDM, 0 to 1",
+                         (int)pndm->sums, pndm->step);
     return SSDE_OK;
 }
 
@@ -3812,7 +3812,7 @@ static ssde_status ssdei_pndm_output(const ssdei_setting *setting, double t, dou
     ssde_output_map map;
     double mean, std;
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
-    ssdei_output_map(setting->how.pndm.combines, 0.0, mean, std, &map);
+    ssdei_output_map(setting->how.pndm.sums, 0.0, mean, std, &map);
     if (ssdei_beyond(setting, t)) {
         *keep_x = map.target_noise / std;
         *keep_score = map.target_data - map.target_noise * mean / std;
@@ -3829,7 +3829,7 @@ static ssde_status ssdei_pndm_transfer(const ssdei_setting *setting, double from
     double mean, std, mean_to, std_to;
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, from, &mean, &std));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, to, &mean_to, &std_to));
-    ssdei_output_map(setting->how.pndm.combines, 0.0, mean, std, &map);
+    ssdei_output_map(setting->how.pndm.sums, 0.0, mean, std, &map);
     u->x = mean_to * map.data_x + std_to * map.noise_x - 1.0;
     u->score = mean_to * map.data_output + std_to * map.noise_output;
     u->noise = 0.0;
@@ -4121,8 +4121,9 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
    2. above this line, what a step does. One evaluation without a past: a rule, the update's three numbers from t to
       t_next, which ssdei_once_move carries out. Else a plan, of the step's times alone, and a move that carries it out
       on a block of rows: ssdei_twice_move and ssdei_multistep_move, or a new one, which finds w->kept where a step has
-      two evaluations, w->history[history], and noise by ssdei_predictor_noise. Where m and std suffice, ssdei_marginal
-      gives them: they exist where a and g do not;
+      two evaluations or goes back, w->history[history], and noise by ssdei_predictor_noise. Where m and std suffice,
+      ssdei_marginal gives them: they exist where a and g do not, and std may be 0 at the end of a step. One that can
+      begin where m is 0 says SSDEI_FROM_NOISE, and finds D in the place of the score at a t that is ssdei_beyond;
    3. its row here. Checks, defaults, planning, noise, conditions, memory and the public functions read the row and know
       no name; so does the test of the table. Its formula and order want tests of their own, and samplers_ways and
       samplers_newer of tests/ a line each.
@@ -4639,8 +4640,8 @@ static ssde_status ssdei_sampler_begin(ssdei_sampler *w, uint64_t first_sample) 
     for (i = 0; i < w->n; i++) w->sample[i] = first_sample + i;
     ssdei_try(ssdei_sampler_times(w));
     ssdei_try(ssdei_euler_start(w));
-    if (!w->setting.how.pndm.combines)
-        w->setting.how.pndm.combines = w->setting.start < 1.0 ? SSDE_PREDICT_DATA : SSDE_PREDICT_NOISE;
+    if (!w->setting.how.pndm.sums)
+        w->setting.how.pndm.sums = w->setting.start < 1.0 ? SSDE_PREDICT_DATA : SSDE_PREDICT_NOISE;
     return ssdei_sampler_plan(w);
 }
 
