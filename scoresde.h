@@ -305,17 +305,19 @@ typedef struct ssde_file_tensor {
     int number;          /* no tensor, but a number among the objects that torch.save wrote; rank 0 */
     const char *problem; /* why its values cannot be read, "is sparse: save its to_dense()"; NULL: they can */
 } ssde_file_tensor;
-/* Opens safetensors, or what torch.save (PyTorch 1.6 and later) or torch.jit.save writes, by content, whatever its
-   name. Anything else is an error that says what it is, if that is known (a Git LFS pointer, a page, an archive, ...),
-   and what to do. A tensor that cannot be read (of another dtype, sparse, quantized, complex, an array of NumPy, ...)
-   is there with its problem, sometimes with rank and count 0.
-   Of safetensors, what the format's own reader accepts (huggingface/safetensors 24b0b28, 0.8.0-dev), except a tensor's
+/* Opens safetensors, or what torch.save (PyTorch 1.6 and later) or torch.jit.save writes, or the index.json of a model
+   in several such files, by content, whatever its name. Anything else is an error that says what it is, if that is
+   known (a Git LFS pointer, a page, an archive, ...), and what to do. A tensor that cannot be read (of another dtype,
+   sparse, quantized, complex, an array of NumPy, ...) is there with its problem, sometimes with rank and count 0. Of
+   safetensors, what the format's own reader accepts (huggingface/safetensors 24b0b28, 0.8.0-dev), except a tensor's
    name that comes twice, which the format forbids.
    Of torch.save: tensors in dictionaries, lists, tuples and attributes of objects. A tensor's name is the way to it,
    "model.weight" or "ema.shadow_params.0"; a module that was saved whole has the names of its state_dict. Numbers are
    tensors of rank 0 ("I64", "F64", "BOOL"), strings are metadata, the first 65,536 of both. Nothing in the file is
    executed: classes and functions that tensors do not need are passed over, with what they would have made, as are
    names of more than 255 characters, and keys that are neither strings nor whole numbers.
+   Of an index: its "weight_map", which names the files, all of them beside it, and stays open with them; a tensor that
+   its file lacks, or that two files have, or that the map lacks is an error. Metadata are not read.
    Checksums are verified where the file has them: those of names, shapes and metadata here, a tensor's when it is first
    read. */
 ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path);
@@ -622,8 +624,8 @@ ssde_status ssde_noise_levels(ssde_context *context, size_t dim, double sigma_mi
 /* Technique 4: the step_size for which `steps` (corrector_steps) of SSDE_PREDICTOR_SMLD at each of num_scales levels of
    this VE bring the noise of one level nearest to that of the next; *excess, which may be NULL, is the part by which
    its variance stays above it, the less the more steps. step_size is twice the paper's epsilon of 2020, whose steps are
-   epsilon sigma^2 / sigma_min^2: 6.2e-6 with 5 for CIFAR-10. As a Langevin corrector's, snr = sqrt(step_size) / (2
-   sigma_min). */
+   epsilon sigma^2 / sigma_min^2: 6.2e-6 with 5 for CIFAR-10; and so are NCSN's as run, whose 2e-5 is step_size 4e-5,
+   not the 2e-5 of its paper's algorithm 1. As a Langevin corrector's, snr = sqrt(step_size) / (2 sigma_min). */
 ssde_status ssde_langevin_step_size(ssde_context *context, const ssde_sde *sde, size_t steps, double *step_size,
                                     double *excess);
 
@@ -878,6 +880,9 @@ void ssdei_release(ssde_context *context, void *pointer);
 size_t ssdei_multiply(size_t a, size_t b);
 /* Room for `more` further elements behind the first `used` of an array that grows. */
 ssde_status ssdei_grow(ssde_context *context, void **array, size_t *capacity, size_t used, size_t more, size_t size);
+/* Has the system find, in one call, the pages of memory that is about to be written: one by one they take longer than
+   what is written. Nothing where the system does not know how. */
+void ssdei_fetch_pages(void *memory, size_t bytes);
 /* Fills order with 0 ... count-1, sorted. */
 void ssdei_sort(const void *items, size_t count, size_t *order, int (*before)(const void *items, size_t a, size_t b));
 
@@ -1058,6 +1063,9 @@ SSDEI_INLINE float ssdei_math_cosf(float x) { return (float)ssdei_math_cos(x); }
 
 /* The whole file, allocated from the context. */
 ssde_status ssdei_file_read(ssde_context *context, const char *path, unsigned char **bytes, size_t *size);
+/* ssde_tensor_file_read of steps first ... first + rows - 1 of the first axis, of a tensor that has values. */
+ssde_status ssdei_tensor_read_rows(const ssde_tensor_file *file, const ssde_file_tensor *tensor, size_t first,
+                                   size_t rows, float *values);
 
 /* Text that grows; the first failure is kept and later calls do nothing. data ends in NUL once anything was added. */
 typedef struct ssdei_text {
@@ -1299,6 +1307,13 @@ SSDEI_INLINE void ssdei_prefetch(const void *address) { (void)address; }
 SSDEI_INLINE void ssdei_prefetch_far(const void *address) { (void)address; }
 SSDEI_INLINE void ssdei_prefetch_write(const void *address) { (void)address; }
 #endif
+
+SSDEI_INLINE int ssdei_low_byte_first(void) {
+    const uint32_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, sizeof first);
+    return first;
+}
 
 /* Whether 64-bit numbers have their low word first in memory. */
 SSDEI_INLINE int ssdei_low_word_first(void) {
@@ -1913,10 +1928,10 @@ static size_t ssdei_padded(size_t bytes) {
 void *ssdei_allocate(ssde_context *context, size_t count, size_t size) {
     ssdei_header header = {NULL, ssdei_multiply(count, size)};
     size_t padded = ssdei_padded(header.bytes);
+    int own = ssdei_own_memory(context);
     unsigned char *pointer;
     uintptr_t start;
-    if (padded < SIZE_MAX)
-        header.block = ssdei_own_memory(context) ? context->allocate(context->user, padded) : malloc(padded);
+    if (padded < SIZE_MAX) header.block = own ? context->allocate(context->user, padded) : calloc(padded, 1);
     if (!header.block) {
         ssde_fail(context, SSDE_ERROR_MEMORY, "cannot allocate %lu bytes", (unsigned long)header.bytes);
         return NULL;
@@ -1925,7 +1940,7 @@ void *ssdei_allocate(ssde_context *context, size_t count, size_t size) {
     pointer =
         (unsigned char *)header.block + sizeof header + (SSDEI_ALIGNMENT - start % SSDEI_ALIGNMENT) % SSDEI_ALIGNMENT;
     memcpy(pointer - sizeof header, &header, sizeof header);
-    return memset(pointer, 0, header.bytes);
+    return own ? memset(pointer, 0, header.bytes) : pointer; /* calloc knows which pages the system has zeroed */
 }
 
 void ssdei_release(ssde_context *context, void *pointer) {
@@ -1937,6 +1952,23 @@ void ssdei_release(ssde_context *context, void *pointer) {
         context->release(context->user, header.block);
     else
         free(header.block);
+}
+
+#ifdef __linux__
+/* <sys/mman.h> has it behind feature-test macros, and the number for Linux 5.14 and later only. */
+int ssdei_madvise(void *start, size_t bytes, int advice) __asm__("madvise");
+#endif
+void ssdei_fetch_pages(void *memory, size_t bytes) {
+#ifdef __linux__
+    const size_t page = 65536; /* a multiple of every system's */
+    const size_t skipped = (page - (uintptr_t)memory % page) % page;
+    const int mode = errno;
+    if (bytes > skipped + page) ssdei_madvise((char *)memory + skipped, (bytes - skipped) / page * page, 23);
+    errno = mode;
+#else
+    (void)memory;
+    (void)bytes;
+#endif
 }
 
 size_t ssdei_multiply(size_t a, size_t b) { return b && a > SIZE_MAX / b ? SIZE_MAX : a * b; }
@@ -2491,9 +2523,20 @@ int ssdei_is_whole(double value, double least, double most) {
     return value >= least && value <= most && !(floor(value) < value);
 }
 
+/* Whether 64 values are finite, without a jump, so that compilers make vectors of it: an exponent of ones carries into
+   the highest bit. */
+static int ssdei_finite_64(const float *values) {
+    uint32_t bits[64], carried = 0;
+    int i;
+    memcpy(bits, values, sizeof bits);
+    for (i = 0; i < 64; i++) carried |= (bits[i] & 0x7f800000u) + 0x00800000u;
+    return carried >> 31 == 0;
+}
+
 size_t ssdei_first_nonfinite(const float *values, size_t count) {
-    size_t i;
-    for (i = 0; i < count; i++) {
+    size_t i = 0;
+    while (count - i >= 64 && ssdei_finite_64(values + i)) i += 64;
+    for (; i < count; i++) {
         uint32_t bits;
         memcpy(&bits, &values[i], sizeof bits);
         if ((bits & 0x7f800000u) == 0x7f800000u) break;
@@ -3602,7 +3645,7 @@ static const char *ssdei_text_kind(const unsigned char *bytes, size_t size) {
         return "a text, perhaps a server's error: look into it, and download the file again";
     for (i = begin; i < size; i++)
         if (ssdei_stands(bytes, size, i, "\"weight_map\"", 12))
-            return "the index of a model in several files: load those";
+            return "the index of a model in several files: ssde_tensor_file_open reads it";
     return "a text (JSON), perhaps a server's error: look into it, and download the file again";
 }
 
@@ -4501,11 +4544,13 @@ typedef struct ssdei_record {
 typedef struct ssdei_entry {
     ssde_file_tensor info;
     const ssdei_dtype *dtype;
-    uint64_t begin, end;  /* of its bytes, from the start of the file's data */
-    size_t stride[8];     /* from one element to the next along an axis, in elements */
-    ssdei_record *record; /* that the bytes lie in; NULL: in none */
-    uint64_t bits;        /* info.number's, which stand nowhere else */
-    int negative;         /* the values have the other sign */
+    uint64_t begin, end;           /* of its bytes, from the start of the file's data */
+    size_t stride[8];              /* from one element to the next along an axis, in elements */
+    ssdei_record *record;          /* that the bytes lie in; NULL: in none */
+    uint64_t bits;                 /* info.number's, which stand nowhere else */
+    int negative;                  /* the values have the other sign */
+    size_t first;                  /* of a part of a tensor: its first value in that */
+    const ssde_tensor_file *shard; /* that it lies in; NULL: the file itself */
 } ssdei_entry;
 
 typedef struct ssdei_metadata {
@@ -4517,6 +4562,7 @@ typedef struct ssdei_piece {
     unsigned char bytes[SSDEI_PIECE];
     uint64_t begin;
     size_t size;
+    uint64_t place; /* the stream's */
 } ssdei_piece;
 
 struct ssde_tensor_file {
@@ -4542,6 +4588,9 @@ struct ssde_tensor_file {
     ssdei_record *records;
     size_t record_count;
     size_t *record_by_name;
+    /* of an index of several files */
+    ssde_tensor_file **shards;
+    size_t shard_count, shard_capacity;
 };
 
 SSDEI_ONCE_BEGIN
@@ -4551,9 +4600,13 @@ static ssde_status ssdei_read_at(const ssde_tensor_file *file, uint64_t offset, 
     if (offset > file->size || size > file->size - offset)
         return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.120s' has %llu bytes and refers to %lu at %llu",
                          file->path, (unsigned long long)file->size, (unsigned long)size, (unsigned long long)offset);
-    if (ssdei_seek(file->stream, (int64_t)offset, SEEK_SET) || fread(bytes, 1, size, file->stream) != size)
+    if ((offset != file->piece->place && ssdei_seek(file->stream, (int64_t)offset, SEEK_SET)) ||
+        fread(bytes, 1, size, file->stream) != size) {
+        file->piece->place = UINT64_MAX;
         return ssde_fail(file->context, SSDE_ERROR_FILE, "cannot read %lu bytes at %llu of '%.120s'",
                          (unsigned long)size, (unsigned long long)offset, file->path);
+    }
+    file->piece->place = offset + size;
     return SSDE_OK;
 }
 
@@ -4606,6 +4659,8 @@ static ssde_status ssdei_check_names(ssde_tensor_file *file) {
 
 void ssde_tensor_file_close(ssde_tensor_file *file) {
     if (!file) return;
+    while (file->shard_count) ssde_tensor_file_close(file->shards[--file->shard_count]);
+    ssdei_release(file->context, file->shards);
     if (file->stream) fclose(file->stream);
     ssdei_release(file->context, file->strings);
     ssdei_release(file->context, file->entries);
@@ -4686,39 +4741,74 @@ static ssde_status ssdei_record_check(const ssde_tensor_file *file, ssdei_record
     return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, problem);
 }
 
+/* The number at an offset, or of an entry that has its bits, as value[place] or double[place]. */
+static ssde_status ssdei_copy_number(const ssde_tensor_file *file, const ssdei_entry *entry, uint64_t bits,
+                                     size_t place, float *values, double *doubles) {
+    if (doubles)
+        doubles[place] = ssdei_number_double(entry->dtype, bits);
+    else if (!ssdei_number_float(entry->dtype, bits, &values[place]))
+        return ssde_fail(file->context, SSDE_ERROR_NUMERIC,
+                         "'%.80s': tensor '%.60s' has %.9g at %lu, which no float can hold: read it as double",
+                         file->path, entry->info.name, ssdei_number_double(entry->dtype, bits),
+                         (unsigned long)(entry->first + place));
+    return SSDE_OK;
+}
+
+/* Elements that follow one another in the file as they do in C order. */
+static ssde_status ssdei_copy_run(const ssde_tensor_file *file, const ssdei_entry *entry, uint64_t offset, size_t count,
+                                  float *values, double *doubles) {
+    const size_t size = entry->dtype->bytes, most = sizeof file->piece->bytes / size;
+    size_t done, n, i;
+    if (values && !strcmp(entry->dtype->name, "F32") && ssdei_low_byte_first() && !file->big_endian)
+        return ssdei_read_at(file, offset, values, 4 * count); /* floats as they are */
+    for (done = 0; done < count; done += n, offset += n * size) {
+        const unsigned char *bytes;
+        n = count - done < most ? count - done : most;
+        ssdei_try(ssdei_piece_move(file, offset, n * size, offset + (count - done) * size));
+        bytes = file->piece->bytes + (offset - file->piece->begin);
+        for (i = 0; i < n; i++)
+            ssdei_try(ssdei_copy_number(file, entry, ssdei_number_at(bytes + i * size, size, file->big_endian),
+                                        done + i, values, doubles));
+    }
+    return SSDE_OK;
+}
+
+static int ssdei_entry_in_order(const ssdei_entry *entry) {
+    size_t stride = 1;
+    int axis;
+    for (axis = entry->info.rank - 1; axis >= 0; axis--) {
+        if (entry->info.shape[axis] > 1 && entry->stride[axis] != stride) return 0;
+        stride *= entry->info.shape[axis];
+    }
+    return 1;
+}
+
 /* One of values and doubles is NULL. */
 static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_entry *entry, float *values,
                                      double *doubles) {
     const ssdei_piece *piece = file->piece;
     ssdei_walk walk = ssdei_walk_begin(entry->info.rank, entry->info.shape, entry->stride);
     const size_t size = entry->dtype->bytes;
-    const uint64_t end = file->data_start + entry->end;
+    const uint64_t begin = file->data_start + entry->begin, end = file->data_start + entry->end;
     size_t i;
+    if (entry->info.number) return ssdei_copy_number(file, entry, entry->bits, 0, values, doubles);
+    if (ssdei_entry_in_order(entry)) return ssdei_copy_run(file, entry, begin, entry->info.count, values, doubles);
     for (i = 0; i < entry->info.count; i++, ssdei_walk_next(&walk)) {
-        uint64_t offset = file->data_start + entry->begin + (uint64_t)walk.position * size;
-        uint64_t bits = entry->bits;
-        if (!entry->info.number) {
-            ssdei_try(ssdei_piece_move(file, offset, size, end));
-            bits = ssdei_number_at(piece->bytes + (offset - piece->begin), size, file->big_endian);
-        }
-        if (doubles)
-            doubles[walk.place] = ssdei_number_double(entry->dtype, bits);
-        else if (!ssdei_number_float(entry->dtype, bits, &values[walk.place]))
-            return ssde_fail(file->context, SSDE_ERROR_NUMERIC,
-                             "'%.80s': tensor '%.60s' has %.9g at %lu, which no float can hold: read it as double",
-                             file->path, entry->info.name, ssdei_number_double(entry->dtype, bits),
-                             (unsigned long)walk.place);
+        uint64_t offset = begin + (uint64_t)walk.position * size;
+        ssdei_try(ssdei_piece_move(file, offset, size, end));
+        ssdei_try(ssdei_copy_number(file, entry,
+                                    ssdei_number_at(piece->bytes + (offset - piece->begin), size, file->big_endian),
+                                    walk.place, values, doubles));
     }
     return SSDE_OK;
 }
 
-static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values,
-                                     double *doubles) {
+/* Finds the tensor's entry, whose values can be read. */
+static ssde_status ssdei_readable_entry(const ssde_tensor_file *file, const ssde_file_tensor *tensor,
+                                        const void *values, const ssdei_entry **entry) {
     const ssde_file_tensor *found;
-    const ssdei_entry *entry;
-    ssde_status status;
-    size_t i;
-    if (!file || !tensor || (!values && !doubles))
+    const ssdei_entry *readable;
+    if (!file || !tensor || !values)
         return ssde_fail(file ? file->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_read: %s is NULL",
                          !file     ? "file"
                          : !tensor ? "tensor"
@@ -4731,9 +4821,14 @@ static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_fi
         return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s'%s%.40s %s", file->path,
                          found->name, *found->dtype == '?' ? "" : " of ", *found->dtype == '?' ? "" : found->dtype,
                          found->problem);
-    entry = (const ssdei_entry *)(const void *)found; /* whose first member it is */
-    if (entry->record) ssdei_try(ssdei_record_check(file, entry->record));
-    status = ssdei_copy_values(file, entry, values, doubles);
+    *entry = readable = (const ssdei_entry *)(const void *)found; /* whose first member it is */
+    return readable->record ? ssdei_record_check(readable->shard ? readable->shard : file, readable->record) : SSDE_OK;
+}
+
+static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssdei_entry *entry, float *values,
+                                     double *doubles) {
+    ssde_status status = ssdei_copy_values(entry->shard ? entry->shard : file, entry, values, doubles);
+    size_t i;
     for (i = 0; i < entry->info.count && entry->negative && status == SSDE_OK; i++) {
         if (doubles)
             doubles[i] = -doubles[i];
@@ -4744,11 +4839,28 @@ static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_fi
 }
 
 ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values) {
-    return ssdei_read_values(file, tensor, values, NULL);
+    const ssdei_entry *entry;
+    ssdei_try(ssdei_readable_entry(file, tensor, values, &entry));
+    return ssdei_read_values(file, entry, values, NULL);
 }
 
 ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssde_file_tensor *tensor, double *values) {
-    return ssdei_read_values(file, tensor, NULL, values);
+    const ssdei_entry *entry;
+    ssdei_try(ssdei_readable_entry(file, tensor, values, &entry));
+    return ssdei_read_values(file, entry, NULL, values);
+}
+
+ssde_status ssdei_tensor_read_rows(const ssde_tensor_file *file, const ssde_file_tensor *tensor, size_t first,
+                                   size_t rows, float *values) {
+    const ssdei_entry *whole;
+    ssdei_entry part;
+    ssdei_try(ssdei_readable_entry(file, tensor, values, &whole));
+    part = *whole;
+    part.begin += first * part.stride[0] * part.dtype->bytes;
+    part.first = part.info.count / part.info.shape[0] * first;
+    part.info.count = part.info.count / part.info.shape[0] * rows;
+    part.info.shape[0] = rows;
+    return ssdei_read_values(file, &part, values, NULL);
 }
 
 SSDEI_ONCE_BEGIN
@@ -6250,18 +6362,171 @@ static ssde_status ssdei_pth_load(ssde_tensor_file *file) {
     return status;
 }
 
+/* ---- files: shards ----
+   A model in several files has an index beside them, {"metadata": {...}, "weight_map": {"TENSOR": "FILE", ...}}. The
+   files stay open, and the index has the entries of all of them. */
+
+static ssde_status ssdei_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path, int shard);
+
+/* The map, tensors as keys and files as values, while the index is read. */
+typedef struct ssdei_shard_map {
+    ssdei_metadata *rows;
+    size_t *order;
+    size_t count, capacity;
+    int found; /* there is a weight_map */
+} ssdei_shard_map;
+
+static int ssdei_key_before(const void *items, size_t a, size_t b) {
+    const ssdei_metadata *rows = (const ssdei_metadata *)items;
+    return strcmp(rows[a].key, rows[b].key) < 0;
+}
+
+static int ssdei_value_before(const void *items, size_t a, size_t b) {
+    const ssdei_metadata *rows = (const ssdei_metadata *)items;
+    return strcmp(rows[a].value, rows[b].value) < 0;
+}
+
+static void ssdei_read_map(ssde_tensor_file *file, ssdei_json *json, ssdei_shard_map *map, ssde_status *status) {
+    if (map->found++) ssdei_json_fail(json, "a second weight_map");
+    for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}') && *status == SSDE_OK; map->count++) {
+        void *array = map->rows;
+        *status = ssdei_grow(file->context, &array, &map->capacity, map->count, 1, sizeof *map->rows);
+        map->rows = (ssdei_metadata *)array;
+        if (*status != SSDE_OK) return;
+        map->rows[map->count].key = ssdei_keep_string(file, json);
+        if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
+        map->rows[map->count].value = ssdei_keep_string(file, json);
+        if (json->problem) return;
+    }
+}
+
+/* Reads the index. Without a weight_map, whatever else it is, map->found stays 0. */
+static ssde_status ssdei_read_index(ssde_tensor_file *file, ssdei_shard_map *map) {
+    ssdei_json json = ssdei_json_over(file->strings, (size_t)file->size);
+    ssde_status status = SSDE_OK;
+    char key[16];
+    for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}') && status == SSDE_OK;) {
+        ssdei_json_key(&json, key, sizeof key);
+        if (json.problem) break;
+        if (!strcmp(key, "weight_map"))
+            ssdei_read_map(file, &json, map, &status);
+        else
+            ssdei_json_skip(&json);
+    }
+    if (status != SSDE_OK || !map->found || ssdei_json_end(&json)) return status;
+    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.120s': %s (byte %lu of the index)", file->path, json.problem,
+                     (unsigned long)json.at);
+}
+
+/* Opens a file of the index and takes its entries. */
+static ssde_status ssdei_shard_open(ssde_tensor_file *file, const char *name) {
+    const size_t folder = ssdei_folder_length(file->path), length = strlen(name);
+    void *array = file->shards;
+    ssde_tensor_file *shard;
+    ssde_status status = ssdei_grow(file->context, &array, &file->shard_capacity, file->shard_count, 1, sizeof shard);
+    char *path;
+    size_t i;
+    file->shards = (ssde_tensor_file **)array;
+    ssdei_try(status);
+    if (!length || strpbrk(name, "/\\:") || !strcmp(name, ".") || !strcmp(name, ".."))
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s' names '%.60s', wanted the name of a file beside it",
+                         file->path, name);
+    path = (char *)ssdei_allocate(file->context, folder + length + 1, 1);
+    if (!path) return SSDE_ERROR_MEMORY;
+    memcpy(path, file->path, folder);
+    memcpy(path + folder, name, length);
+    status = ssdei_tensor_file_open(file->context, &shard, path, 1);
+    ssdei_release(file->context, path);
+    ssdei_try(status);
+    file->shards[file->shard_count++] = shard;
+    for (i = 0; i < shard->count; i++) {
+        ssdei_entry *entry;
+        if (shard->entries[i].info.number) continue; /* beside the tensors of torch.save */
+        entry = ssdei_entry_add(file);
+        if (!entry) return SSDE_ERROR_MEMORY;
+        *entry = shard->entries[i];
+        entry->shard = shard;
+    }
+    return SSDE_OK;
+}
+
+/* The file's name of an entry. */
+static const char *ssdei_shard_name(const ssdei_entry *entry) {
+    return entry->shard->path + ssdei_folder_length(entry->shard->path);
+}
+
+static ssde_status ssdei_map_fail(const ssde_tensor_file *file, const char *tensor, const char *problem,
+                                  const char *shard) {
+    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.70s': tensor '%.60s' %s '%.50s'", file->path, tensor,
+                     problem, shard);
+}
+
+/* Map and files have the same tensors, each in the same place, and once. Both are in the order of names. */
+static ssde_status ssdei_check_map(const ssde_tensor_file *file, const ssdei_shard_map *map) {
+    size_t i;
+    for (i = 0; i < file->count || i < map->count; i++) {
+        const ssdei_entry *entry = i < file->count ? &file->entries[file->by_name[i]] : NULL;
+        const ssdei_metadata *row = i < map->count ? &map->rows[map->order[i]] : NULL;
+        const char *name = entry ? entry->info.name : "", *shard = entry ? ssdei_shard_name(entry) : "";
+        int order = !entry ? 1 : !row ? -1 : strcmp(name, row->key);
+        if (i && entry && !strcmp(file->entries[file->by_name[i - 1]].info.name, name))
+            return ssdei_map_fail(file, name, "is also in", shard);
+        if (i && row && !strcmp(map->rows[map->order[i - 1]].key, row->key))
+            return ssdei_map_fail(file, row->key, "is twice in the index, once as in", row->value);
+        if (order < 0) return ssdei_map_fail(file, name, "is not in the index, but in", shard);
+        if (order > 0) return ssdei_map_fail(file, row->key, "is in the index, but not in", row->value);
+        if (strcmp(shard, row->value)) return ssdei_map_fail(file, name, "is, against the index, in", shard);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_shards_open(ssde_tensor_file *file, ssdei_shard_map *map) {
+    size_t i;
+    if (!map->count)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.180s': its weight_map is empty", file->path);
+    map->order = (size_t *)ssdei_allocate(file->context, map->count, sizeof *map->order);
+    if (!map->order) return SSDE_ERROR_MEMORY;
+    ssdei_sort(map->rows, map->count, map->order, ssdei_value_before);
+    for (i = 0; i < map->count; i++)
+        if (!i || strcmp(map->rows[map->order[i]].value, map->rows[map->order[i - 1]].value))
+            ssdei_try(ssdei_shard_open(file, map->rows[map->order[i]].value));
+    ssdei_sort(map->rows, map->count, map->order, ssdei_key_before);
+    ssdei_try(ssdei_sort_entries(file, ssdei_name_before));
+    return ssdei_check_map(file, map);
+}
+
+/* A text that begins with a brace. */
+static ssde_status ssdei_shards_load(ssde_tensor_file *file, int *found) {
+    ssdei_shard_map map = {NULL, NULL, 0, 0, 0};
+    ssde_status status = SSDE_OK;
+    if (file->size > SSDEI_MAX_HEADER) return SSDE_OK;
+    file->strings = (char *)ssdei_allocate(file->context, (size_t)file->size + 1, 1);
+    if (!file->strings) return SSDE_ERROR_MEMORY;
+    status = ssdei_read_at(file, 0, file->strings, (size_t)file->size);
+    if (status == SSDE_OK) status = ssdei_read_index(file, &map);
+    *found = map.found;
+    if (status == SSDE_OK && map.found) status = ssdei_shards_open(file, &map);
+    ssdei_release(file->context, map.rows);
+    ssdei_release(file->context, map.order);
+    return status;
+}
+
 /* ---- files: opening a file of tensors ---- */
 
 /* safetensors begins with the length of its header, less than 2^40, and the header with a brace; or with white space,
    which its own reader lets pass. */
-static ssde_status ssdei_load_container(ssde_tensor_file *file) {
+static ssde_status ssdei_load_container(ssde_tensor_file *file, int shard) {
     unsigned char start[512] = {0};
     size_t size = file->size < sizeof start ? (size_t)file->size : sizeof start, brace = 8;
+    int index = 0;
     ssdei_try(ssdei_read_at(file, 0, start, size));
     while (brace < size && memchr(" \t\r\n", start[brace], 4)) brace++;
     if (brace < size && start[brace] == '{' && !start[5] && !start[6] && !start[7]) return ssdei_safetensors_load(file);
     if (ssdei_zip_signature(start, 3, 4) || ssdei_zip_signature(start, 5, 6)) return ssdei_pth_load(file);
     if (!ssdei_file_kind(start, size)) return ssdei_safetensors_load(file);
+    for (brace = 0; brace < size && memchr(" \t\r\n", start[brace], 4);) brace++;
+    if (brace < size && start[brace] == '{' && !shard) ssdei_try(ssdei_shards_load(file, &index));
+    if (index) return SSDE_OK;
     return ssdei_wrong_file(file->context, file->path, "a file of safetensors or torch.save", start, size);
 }
 
@@ -6272,12 +6537,9 @@ static void ssdei_tensor_file_arrays(void *object, ssdei_memory *memory) {
     file->tables = ssdei_place(memory, ssdei_crc_tables, 1);
 }
 
-ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
+static ssde_status ssdei_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path, int shard) {
     ssde_tensor_file made, *opened;
     ssde_status status;
-    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: file is NULL");
-    *file = NULL;
-    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: path is NULL");
     memset(&made, 0, sizeof made);
     made.context = context;
     made.path_size = strlen(path) + 1;
@@ -6286,12 +6548,19 @@ ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file
     memcpy(opened->path, path, made.path_size);
     ssdei_crc32_tables(opened->tables);
     status = ssdei_file_open(context, path, &opened->stream, &opened->size);
-    if (status == SSDE_OK) status = ssdei_load_container(opened);
+    if (status == SSDE_OK) status = ssdei_load_container(opened, shard);
     if (status != SSDE_OK)
         ssde_tensor_file_close(opened);
     else
         *file = opened;
     return status;
+}
+
+ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
+    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: file is NULL");
+    *file = NULL;
+    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: path is NULL");
+    return ssdei_tensor_file_open(context, file, path, 0);
 }
 
 SSDEI_ONCE_END
@@ -7805,7 +8074,7 @@ static void ssdei_schedule_rescale(int levels, int single, double *mean, double 
     int i;
     for (i = 0; i < levels; i++) {
         double shifted = ssdei_rounded(ssdei_rounded(mean[i], single) - last, single);
-        double level = i ? ssdei_rounded(shifted * factor, single) : first;
+        double level = i || single ? ssdei_rounded(shifted * factor, single) : first;
         double square = ssdei_rounded(level * level, single);
         if (single) {
             double kept = i ? ssdei_rounded(square / square_before, 1) : square;

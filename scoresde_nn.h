@@ -828,7 +828,8 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
    the model's; the only set of a file without the word ema is taken for either. What an average lacks because it is
    frozen is the model's. Also averaged is the list "shadow_params" of the reference's own checkpoint_N.pth
    (utils.py:22-29), which has no names (models/ema.py:24): the trainable parameters in the order that the model's state
-   in the same file has. None of the kind, or several, is an error that lists them. */
+   in the same file has; and the last of a list [model, optimizer, epoch, step, average], as NCSNv2's own repository
+   saves it. None of the kind, or several, is an error that lists them. */
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
 
@@ -1026,33 +1027,79 @@ static void ssdei_parameter_shape(ssde_parameter *info, ssdei_layout layout, siz
     for (i = 0; i < (size_t)info->rank; i++) info->count = ssdei_multiply(info->count, info->shape[i]);
 }
 
-/* The file's order [out, in, taps], memory's [taps, in, out]. */
-static void ssdei_parameter_transpose(const ssdei_parameter *parameter, const float *from, float *to, int to_file) {
-    const ssde_parameter *info = &parameter->info;
-    size_t out = info->shape[0], in = info->shape[1], taps = info->count / (out * in), o, i, q;
-    for (o = 0; o < out; o++) {
-        for (i = 0; i < in; i++) {
-            for (q = 0; q < taps; q++) {
-                size_t file = (o * in + i) * taps + q, memory = (q * in + i) * out + o;
-                to[to_file ? file : memory] = from[to_file ? memory : file];
-            }
-        }
+/* How much of a file's order is turned at a time: it stays in the first caches, and memory is touched once. */
+enum { SSDEI_BLOCK_ROWS = 256, SSDEI_BLOCK_COLUMNS = 32 };
+
+/* Where a column of the file's order [out, in * taps] begins in memory's [taps, in, out]. */
+static size_t ssdei_parameter_place(const ssde_parameter *info, size_t taps, size_t column) {
+    return (column % taps * info->shape[1] + column / taps) * info->shape[0];
+}
+
+/* Rows first ... first + rows - 1 of the file's order, at most SSDEI_BLOCK_ROWS, to memory's; whether all are finite.
+ */
+static int ssdei_parameter_rows_from_file(const ssdei_kernels *kernels, const ssde_parameter *info, size_t first,
+                                          size_t rows, const float *file, float *memory) {
+    const size_t columns = info->count / info->shape[0], taps = columns / info->shape[1];
+    float block[SSDEI_BLOCK_ROWS * SSDEI_BLOCK_COLUMNS];
+    size_t column, count, i;
+    int finite = 1;
+    for (column = 0; column < columns; column += count) {
+        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : (size_t)SSDEI_BLOCK_COLUMNS;
+        kernels->transpose(file + column, columns, rows, count, block, rows);
+        finite &= ssdei_first_nonfinite(block, count * rows) == count * rows;
+        for (i = 0; i < count; i++)
+            memcpy(memory + ssdei_parameter_place(info, taps, column + i) + first, block + i * rows,
+                   rows * sizeof *block);
+    }
+    return finite;
+}
+
+static void ssdei_parameter_rows_to_file(const ssdei_kernels *kernels, const ssde_parameter *info, size_t first,
+                                         size_t rows, const float *memory, float *file) {
+    const size_t columns = info->count / info->shape[0], taps = columns / info->shape[1];
+    float block[SSDEI_BLOCK_ROWS * SSDEI_BLOCK_COLUMNS];
+    size_t column, count, i;
+    for (column = 0; column < columns; column += count) {
+        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : (size_t)SSDEI_BLOCK_COLUMNS;
+        for (i = 0; i < count; i++)
+            memcpy(block + i * rows, memory + ssdei_parameter_place(info, taps, column + i) + first,
+                   rows * sizeof *block);
+        kernels->transpose(block, rows, count, rows, file + column, columns);
     }
 }
 
-/* Copies between memory and file order; see ssdei_layout. */
-static void ssdei_parameter_to_file(const ssdei_parameter *parameter, const float *memory, float *file) {
-    if (parameter->layout == SSDEI_LAYOUT_LINEAR)
-        ssdei_parameter_transpose(parameter, memory, file, 1);
-    else
-        memcpy(file, memory, parameter->info.count * sizeof *file);
+static size_t ssdei_parameter_rows(const ssde_parameter *info, size_t first) {
+    return info->shape[0] - first < SSDEI_BLOCK_ROWS ? info->shape[0] - first : (size_t)SSDEI_BLOCK_ROWS;
 }
 
-static void ssdei_parameter_from_file(const ssdei_parameter *parameter, const float *file, float *memory) {
-    if (parameter->layout == SSDEI_LAYOUT_LINEAR)
-        ssdei_parameter_transpose(parameter, file, memory, 0);
-    else
-        memcpy(memory, file, parameter->info.count * sizeof *memory);
+/* All of a parameter, between memory and file order; see ssdei_layout. */
+static void ssdei_parameter_from_file(const ssdei_kernels *kernels, const ssdei_parameter *parameter, const float *file,
+                                      float *memory) {
+    const ssde_parameter *info = &parameter->info;
+    size_t first, rows;
+    if (parameter->layout != SSDEI_LAYOUT_LINEAR) {
+        memcpy(memory, file, info->count * sizeof *memory);
+        return;
+    }
+    for (first = 0; first < info->shape[0]; first += rows) {
+        rows = ssdei_parameter_rows(info, first);
+        ssdei_parameter_rows_from_file(kernels, info, first, rows, file + first * (info->count / info->shape[0]),
+                                       memory);
+    }
+}
+
+static void ssdei_parameter_to_file(const ssdei_kernels *kernels, const ssdei_parameter *parameter, const float *memory,
+                                    float *file) {
+    const ssde_parameter *info = &parameter->info;
+    size_t first, rows;
+    if (parameter->layout != SSDEI_LAYOUT_LINEAR) {
+        memcpy(file, memory, info->count * sizeof *file);
+        return;
+    }
+    for (first = 0; first < info->shape[0]; first += rows) {
+        rows = ssdei_parameter_rows(info, first);
+        ssdei_parameter_rows_to_file(kernels, info, first, rows, memory, file + first * (info->count / info->shape[0]));
+    }
 }
 
 /* Draws the initial values in file order, so that a network starts the same whatever its memory layout. */
@@ -1081,7 +1128,7 @@ static ssde_status ssdei_parameter_initialise(const ssde_net *net, size_t index,
     } else {
         for (i = 0; i < info->count; i++) file[i] = parameter->initialisation == SSDEI_INITIALISE_ONE ? 1.0f : 0.0f;
     }
-    ssdei_parameter_from_file(parameter, file, net->weights + parameter->offset);
+    ssdei_parameter_from_file(ssdei_kernels_for(net->context), parameter, file, net->weights + parameter->offset);
     return SSDE_OK;
 }
 
@@ -1330,8 +1377,8 @@ size_t ssde_net_memory(const ssde_net *net) {
                             ssdei_object_bytes(&copy, 0, ssdei_net_arrays));
 }
 
-ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
-    if (!net) return SSDE_ERROR_ARGUMENT;
+/* Without `draw` the weights are 0: they come from a file. */
+static ssde_status ssdei_net_end(ssde_net *net, ssde_node output, int draw) {
     if (net->status != SSDE_OK) return ssde_fail(net->context, net->status, "%s", net->problem);
     if (net->finished) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "the network is finished already");
     if (net->input < 0)
@@ -1343,11 +1390,15 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
                        "ssde_input_class needs a ssde_class_embedding, or another, which says how many classes "
                        "there are");
     if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_settle(net));
-    if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_initialise(net));
+    if (net->status == SSDE_OK && draw) ssdei_net_keep(net, ssdei_net_initialise(net));
     if (net->status != SSDE_OK) return net->status;
     net->output = output;
     net->finished = 1;
     return SSDE_OK;
+}
+
+ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
+    return net ? ssdei_net_end(net, output, 1) : SSDE_ERROR_ARGUMENT;
 }
 
 /* A network that shares net's topology and has weights of its own, equal to net's now. */
@@ -1465,14 +1516,16 @@ static ssde_status ssdei_net_check_parameter(const char *name, const ssde_net *n
 
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values) {
     ssdei_try(ssdei_net_check_parameter("ssde_net_get", net, index, "values", values));
-    ssdei_parameter_to_file(&net->parameters[index], net->weights + net->parameters[index].offset, values);
+    ssdei_parameter_to_file(ssdei_kernels_for(net->context), &net->parameters[index],
+                            net->weights + net->parameters[index].offset, values);
     return SSDE_OK;
 }
 
 ssde_status ssde_net_get_gradient(const ssde_net *net, size_t index, const float *weight_gradients, float *values) {
     ssdei_try(ssdei_net_check_parameter("ssde_net_get_gradient", net, index, "weight_gradients", weight_gradients));
     ssdei_try(ssdei_net_check_parameter("ssde_net_get_gradient", net, index, "values", values));
-    ssdei_parameter_to_file(&net->parameters[index], weight_gradients + net->parameters[index].offset, values);
+    ssdei_parameter_to_file(ssdei_kernels_for(net->context), &net->parameters[index],
+                            weight_gradients + net->parameters[index].offset, values);
     return SSDE_OK;
 }
 
@@ -1483,7 +1536,8 @@ ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values) {
     if (bad < net->parameters[index].info.count)
         return ssde_fail(net->context, SSDE_ERROR_NUMERIC, "%s: value %lu is not finite",
                          net->parameters[index].info.name, (unsigned long)bad);
-    ssdei_parameter_from_file(&net->parameters[index], values, net->weights + net->parameters[index].offset);
+    ssdei_parameter_from_file(ssdei_kernels_for(net->context), &net->parameters[index], values,
+                              net->weights + net->parameters[index].offset);
     return SSDE_OK;
 }
 
@@ -6880,12 +6934,19 @@ static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet
 static ssde_status ssdei_refinenet_describe(ssde_net *net, ssde_node output, ssde_refinenet_desc *desc);
 
 /* Finishes a network that has been built, all but its weights, or destroys it. */
-static ssde_status ssdei_net_complete(ssde_net **net, ssde_status status) {
-    if (status == SSDE_OK) status = ssde_net_finish(*net, (*net)->output);
+static ssde_status ssdei_net_conclude(ssde_net **net, ssde_status status, int draw) {
+    if (status == SSDE_OK) status = ssdei_net_end(*net, (*net)->output, draw);
     if (status == SSDE_OK) return status;
     ssde_net_destroy(*net);
     *net = NULL;
     return status;
+}
+
+static ssde_status ssdei_net_complete(ssde_net **net, ssde_status status) { return ssdei_net_conclude(net, status, 1); }
+
+/* The same for a network whose weights are all read from a file. */
+static ssde_status ssdei_net_complete_empty(ssde_net **net, ssde_status status) {
+    return ssdei_net_conclude(net, status, 0);
 }
 
 /* Measures it instead. */
@@ -10413,13 +10474,14 @@ static ssde_status ssdei_part_finite(ssde_context *context, const ssde_net *net,
 
 /* Declares a part's tensors, or puts their values, for which `scratch` holds the largest parameter. */
 static void ssdei_part_write(ssdei_tensor_writer *writer, const ssde_net *net, const ssdei_part *part, float *scratch) {
+    const ssdei_kernels *kernels = ssdei_kernels_for(writer->header.context);
     size_t i;
     for (i = 0; i < net->parameter_count; i++) {
         const ssdei_parameter *parameter = &net->parameters[i];
         const ssde_parameter *info = &parameter->info;
         if (!ssdei_part_has(part, parameter)) continue;
         if (scratch) {
-            ssdei_parameter_to_file(parameter, part->values + parameter->offset, scratch);
+            ssdei_parameter_to_file(kernels, parameter, part->values + parameter->offset, scratch);
             ssdei_tensor_writer_put(writer, scratch, info->count);
         } else {
             ssdei_tensor_writer_declare(writer, part->prefix, info->name, info->rank, info->shape);
@@ -10496,6 +10558,7 @@ typedef struct ssdei_loading {
     ssdei_source *sources; /* of each parameter */
     size_t *order;         /* room to sort them */
     float *scratch;        /* and for the largest */
+    const ssdei_kernels *kernels;
 } ssdei_loading;
 
 static void ssdei_loading_arrays(void *object, ssdei_memory *memory) {
@@ -10505,15 +10568,35 @@ static void ssdei_loading_arrays(void *object, ssdei_memory *memory) {
     loading->scratch = ssdei_place(memory, float, ssdei_net_largest(loading->net));
 }
 
+/* Reads a tensor's values into memory's order, through a scratch that stays in the processor's caches. */
+static ssde_status ssdei_parameter_read(const ssdei_loading *loading, const ssde_file_tensor *tensor,
+                                        const ssdei_parameter *parameter, float *memory) {
+    const ssde_parameter *info = &parameter->info;
+    const int turned = parameter->layout == SSDEI_LAYOUT_LINEAR;
+    const size_t columns = info->count / info->shape[0];
+    size_t first, rows;
+    int finite = 1;
+    ssdei_fetch_pages(memory, info->count * sizeof *memory);
+    for (first = 0; first < info->shape[0] && finite; first += rows) {
+        float *values = turned ? loading->scratch : memory + first * columns;
+        rows = ssdei_parameter_rows(info, first);
+        ssdei_try(ssdei_tensor_read_rows(loading->file, tensor, first, rows, values));
+        finite = turned ? ssdei_parameter_rows_from_file(loading->kernels, info, first, rows, values, memory)
+                        : ssdei_first_nonfinite(values, rows * columns) == rows * columns;
+    }
+    if (finite) return SSDE_OK;
+    return ssde_fail(loading->context, SSDE_ERROR_NUMERIC, "'%.100s': tensor '%.80s' has a value that is not finite",
+                     ssde_tensor_file_path(loading->file), tensor->name);
+}
+
 /* Reads a tensor, checked to be such a parameter, into `weights` in memory order. */
 static ssde_status ssdei_tensor_load(const ssdei_loading *loading, const ssde_file_tensor *tensor,
                                      const ssdei_parameter *wanted, float *weights) {
     ssde_context *context = loading->context;
     const ssde_tensor_file *file = loading->file;
     const ssde_parameter *info = &wanted->info;
-    float *scratch = loading->scratch;
     int axis, same;
-    if (tensor->problem) return ssde_tensor_file_read(file, tensor, scratch);
+    if (tensor->problem) return ssde_tensor_file_read(file, tensor, loading->scratch);
     same = tensor->rank == info->rank;
     for (axis = 0; same && axis < info->rank; axis++) same = tensor->shape[axis] == info->shape[axis];
     if (!same)
@@ -10525,12 +10608,7 @@ static ssde_status ssdei_tensor_load(const ssdei_loading *loading, const ssde_fi
     if (tensor->dtype[0] != 'F' && strcmp(tensor->dtype, "BF16"))
         return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s': tensor '%.80s' has dtype %s, not a floating one",
                          ssde_tensor_file_path(file), tensor->name, tensor->dtype);
-    ssdei_try(ssde_tensor_file_read(file, tensor, scratch));
-    if (ssdei_first_nonfinite(scratch, info->count) < info->count)
-        return ssde_fail(context, SSDE_ERROR_NUMERIC, "'%.100s': tensor '%.80s' has a value that is not finite",
-                         ssde_tensor_file_path(file), tensor->name);
-    ssdei_parameter_from_file(wanted, scratch, weights + wanted->offset);
-    return SSDE_OK;
+    return ssdei_parameter_read(loading, tensor, wanted, weights + wanted->offset);
 }
 
 /* Of one parameter. */
@@ -10552,8 +10630,8 @@ static ssde_status ssdei_part_load(const ssdei_loading *loading, size_t index, f
     const ssdei_source *source = &loading->sources[index];
     const ssdei_parameter *parameter = &loading->net->parameters[index];
     const size_t run = parameter->info.count / source->runs, all = ssdei_multiply(parameter->info.count, source->parts);
-    float *whole = (float *)ssdei_allocate(loading->context, all, 2 * sizeof *whole), *own = whole + all;
-    ssdei_loading copy = *loading;
+    float *whole = (float *)ssdei_allocate(loading->context, all + parameter->info.count, sizeof *whole);
+    float *own = whole + all;
     ssdei_parameter tensor = *parameter;
     ssde_status status;
     size_t i;
@@ -10563,11 +10641,10 @@ static ssde_status ssdei_part_load(const ssdei_loading *loading, size_t index, f
     tensor.info.count = all;
     tensor.info.shape[0] *= source->parts;
     for (i = 1; i < (size_t)source->shaped && parameter->info.rank > 1; i++) tensor.info.shape[tensor.info.rank++] = 1;
-    copy.scratch = own;
-    status = ssdei_tensor_load(&copy, source->tensor, &tensor, whole);
+    status = ssdei_tensor_load(loading, source->tensor, &tensor, whole);
     for (i = 0; i < source->runs && status == SSDE_OK; i++)
         memcpy(own + i * run, whole + (i * source->parts + source->part) * run, run * sizeof *own);
-    if (status == SSDE_OK) ssdei_parameter_from_file(parameter, own, weights + parameter->offset);
+    if (status == SSDE_OK) ssdei_parameter_from_file(loading->kernels, parameter, own, weights + parameter->offset);
     ssdei_release(loading->context, whole);
     return status;
 }
@@ -10586,7 +10663,7 @@ typedef ssde_status (*ssdei_sources_function)(const void *how, ssdei_loading *lo
 /* The one way of weights into memory: reads them from where `find` says into weights [weight_count]. */
 static ssde_status ssdei_weights_read(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file,
                                       ssdei_sources_function find, const void *how, float *weights) {
-    ssdei_loading loading = {context, net, file, NULL, NULL, NULL};
+    ssdei_loading loading = {context, net, file, NULL, NULL, NULL, ssdei_kernels_for(context)};
     void *block = ssdei_object_create(context, &loading, 0, ssdei_loading_arrays);
     ssde_status status = block ? find(how, &loading) : SSDE_ERROR_MEMORY;
     size_t i;
@@ -10690,6 +10767,9 @@ static void ssdei_sets_find(const ssde_net *net, const ssde_tensor_file *file, s
     for (i = j = 0; i < sets->count; i++)
         if (2 * sets->sets[i].found > net->parameter_count) sets->sets[j++] = sets->sets[i];
     sets->count = j;
+    if (j == 2 && !strncmp(sets->sets[0].name, "0.", 2) && sets->sets[1].length == 2 &&
+        !strncmp(sets->sets[1].name, "4.", 2))
+        sets->sets[1].averaged = 1; /* ermongroup's list: model, optimiser, epoch, step, average */
 }
 
 /* Adds the reference's lists, of which there is a first. */
@@ -10936,7 +11016,7 @@ static ssde_status ssdei_unet_load(ssdei_fields *fields, const ssde_tensor_file 
     ssdei_unet_fields(fields, "model.name", &desc);
     ssdei_unet_check_parts(fields);
     ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
-    return ssde_unet_create(net, &desc);
+    return ssdei_net_complete_empty(net, ssdei_unet_build(net, &desc));
 }
 
 static ssde_status ssdei_classifier_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
@@ -10946,7 +11026,7 @@ static ssde_status ssdei_classifier_load(ssdei_fields *fields, const ssde_tensor
     ssdei_classifier_fields(fields, &desc);
     ssdei_try(ssdei_check_described_size(fields, file,
                                          ssdei_unet_least(&desc.body) + (double)desc.classes * (double)desc.body.nf));
-    return ssde_classifier_net_create(net, &desc);
+    return ssdei_net_complete_empty(net, ssdei_classifier_build(net, &desc));
 }
 
 static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
@@ -10956,7 +11036,7 @@ static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_tensor_file *
     ssdei_mlp_fields(fields, &desc);
     ssdei_try(ssdei_check_described_size(
         fields, file, (double)desc.hidden * ((double)desc.hidden * (double)desc.layers + (double)desc.dim)));
-    return ssde_mlp_create(net, &desc);
+    return ssdei_net_complete_empty(net, ssdei_mlp_build(net, &desc));
 }
 
 /* At least: the residual blocks' convolutions, some of them, and, of NCSN, a norm of each. */
@@ -10969,7 +11049,7 @@ static ssde_status ssdei_refinenet_load(ssdei_fields *fields, const ssde_tensor_
     nf = (double)desc.nf;
     ssdei_try(ssdei_check_described_size(
         fields, file, 9.0 * nf * (16.0 * nf + (double)(desc.name == SSDE_NCSN ? desc.num_scales : 0))));
-    return ssde_refinenet_create(net, &desc);
+    return ssdei_net_complete_empty(net, ssdei_refinenet_build(net, &desc));
 }
 
 /* A lower bound of its parameters: a 3x3 convolution in each residual block, and the tables. */
@@ -10988,7 +11068,7 @@ static ssde_status ssdei_unet2d_load(ssdei_fields *fields, const ssde_tensor_fil
     desc.context = fields->context;
     ssdei_unet2d_fields(fields, "model.name", &desc);
     ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet2d_least(&desc)));
-    return ssde_unet2d_create(net, &desc);
+    return ssdei_net_complete_empty(net, ssdei_unet2d_build(net, &desc));
 }
 
 static ssde_status ssdei_encoder_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
@@ -10997,7 +11077,7 @@ static ssde_status ssdei_encoder_load(ssdei_fields *fields, const ssde_tensor_fi
     desc.body.context = fields->context;
     ssdei_encoder_fields(fields, &desc);
     ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet2d_least(&desc.body) + (double)desc.classes));
-    return ssdei_net_complete(net, ssdei_encoder_build(net, &desc));
+    return ssdei_net_complete_empty(net, ssdei_encoder_build(net, &desc));
 }
 
 /* What a file says its network is. */
@@ -11445,7 +11525,7 @@ static ssde_status ssdei_unet2d_read(ssde_net **net, const ssde_unet2d_desc *des
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, desc->context, "", ssde_tensor_file_path(file));
     ssdei_try(ssdei_unet2d_check(desc));
     ssdei_try(ssdei_check_described_size(&fields, file, ssdei_unet2d_least(desc)));
-    ssdei_try(ssde_unet2d_create(net, desc));
+    ssdei_try(ssdei_net_complete_empty(net, ssdei_unet2d_build(net, desc)));
     (*net)->means.discrete = desc->time_embedding_type != SSDE_UNET2D_FOURIER;
     return ssdei_weights_read(desc->context, *net, file, ssdei_diffusers_sources, NULL, (*net)->weights);
 }
@@ -11630,7 +11710,7 @@ ssde_status ssde_net_load_openai(ssde_net **net, const ssde_openai_desc *desc, c
     how.desc = desc;
     ssdei_try(ssde_openai_unet2d(desc, &how.shape));
     ssdei_try(ssde_tensor_file_open(desc->context, &file, path));
-    status = ssde_openai_create(&built, desc);
+    status = ssdei_net_complete_empty(&built, ssdei_openai_build(&built, desc));
     if (status == SSDE_OK)
         status = ssdei_weights_read(desc->context, built, file, ssdei_openai_sources, &how, built->weights);
     ssde_tensor_file_close(file);

@@ -325,7 +325,9 @@ ssde_clip ssde_clip_dynamic(double low, double high, double quantile);
    A run begins at ssde_prior_time, which is 1 where there is signal; where there is none, x (drawn, or given at 1 or at
    a time beyond) is brought there by its scale. Euler's methods in t (euler_maruyama, stochastic_heun, adaptive,
    reverse diffusion of the flow or by SSDE_DISCRETISE_EULER) begin later still, by a part of their first step, for d
-   log s / dt has no bound there. What is wrong with a step's coefficients is said before the model is asked. */
+   log s / dt has no bound there. Where the times are given and the model tells what it denoises, ddim, pndm, both Heuns
+   and the multistep predictors begin at times[0] itself, by D, which stands for a step of order 1 as far as
+   ssde_prior_time. What is wrong with a step's coefficients is said before the model is asked. */
 
 /* All for every affine SDE, but for the chains ddpm and smld. A nonlinear one has none, euler_maruyama,
    reverse_diffusion (the same there), stochastic_heun and adaptive, on grids of t alone, and of correctors
@@ -364,7 +366,7 @@ typedef enum ssde_predictor {
        the step before gave D_1, times h_1 / h where h is longer (or what a D that settles like s^2 has yet to change
        by), and D_2 at most what the step before took from it. Equal steps up to h = 1.1 are of second order whole, up
        to about 0.65 of third; a step long beside those before it, as the last of a uniform grid, is nearly DDIM's. The
-       times alone decide it. */
+       times alone decide it. `multistep` has the published weights in its place. */
     SSDE_PREDICTOR_DPM_SOLVER_2M, /* Lu et al. 2022 (DPM-Solver++, arXiv 2211.01095), algorithm 2 */
     SSDE_PREDICTOR_DPM_SOLVER_3M, /* its third order, by the last three D's: with their whole second derivative in log
                                      s, of which the multistep form in circulation has half, and so order 2. The first
@@ -427,12 +429,15 @@ typedef enum ssde_corrector {
     SSDE_CORRECTOR_ANNEALED_LANGEVIN = SSDE_CORRECTOR_LANGEVIN /* the reference's `ald` is the per-sample rule */
 } ssde_corrector;
 
-/* The variance of a step's noise about the mean of x(t_next) given x(t) and D, in the three of which that mean is the
-   same. Into std = 0 there is none. */
+/* The variance of a step's noise about the mean of x(t_next) given x(t) and D, the same in the first three. Into std =
+ * 0 there is none. */
 typedef enum ssde_variance {
     SSDE_VARIANCE_POSTERIOR, /* of x(t_next) given x(t) and x(0): std_next^2 G^2 / std^2, DDPM's smaller one */
     SSDE_VARIANCE_FORWARD,   /* G^2 = std^2 - (m / m_next)^2 std_next^2, of x(t) given x(t_next): DDPM's beta */
     SSDE_VARIANCE_LEARNED,   /* between both, element by element, by the model's `variance` */
+    /* std_next^2, and the mean is m_next D: all noise is new, as in the sampling of consistency models and in flow
+       matching's "stochastic" */
+    SSDE_VARIANCE_WHOLE,
     SSDE_VARIANCE_COUNT
 } ssde_variance;
 
@@ -484,7 +489,8 @@ typedef struct ssde_sampler_desc {
     /* Editing: SDEdit (Meng et al. 2022, arXiv 2108.01073). x holds data when called, and the run begins at this t, eps
        < t <= 1, from m x + std z, z being the draw that the prior would have had; the grid's `steps` steps lead from t
        to eps, and given times begin with it. Grids by index keep their levels, and begin at the first at or below t.
-       Beyond ssde_prior_time it counts as that. At 1 m(1) x is left of x. Not of a nonlinear SDE. 0: off */
+       Beyond ssde_prior_time it counts as that, unless given times begin there. At 1 m(1) x is left of x. Not of a
+       nonlinear SDE. 0: off */
     double edit_from;
     ssde_clip clip; /* not of a nonlinear SDE */
 
@@ -496,9 +502,10 @@ typedef struct ssde_sampler_desc {
     double rho; /* of SSDE_GRID_KARRAS; 0: 7 */
     /* [steps + 1], strictly decreasing in [0, 1], instead of grid and eps; times[0] = 1 unless given_start. NULL: grid.
        With it, steps must be given; 0 is a run of one evaluation, which denoises x(times[0]). Steps that end beyond
-       ssde_prior_time, where no signal is, fall away. At times[steps] = 0 with std(0) = 0 the last step has denoised,
-       whatever skip_denoise: nothing is evaluated there, and so steps of two evaluations take the first alone; adaptive
-       and a corrector after the predictor are refused */
+       ssde_prior_time, where no signal is, fall away unless the run begins there; a tabulated SDE with m(1) = 0 wants
+       the latter of a run from 1. At times[steps] = 0 with std(0) = 0 the last step denoises, and nothing is evaluated
+       there: steps of two evaluations take the first alone, noise is left out unless skip_denoise is set, and what
+       needs a score there is refused (adaptive, a corrector after the predictor or without one) */
     const double *times;
     /* [steps], with times: step k leads from times[k] to ends[k], between times[k + 1] and times[k], and the next step
        takes its x for one at times[k + 1]: of samplers whose steps are of one length wherever their times lie, as
@@ -610,6 +617,8 @@ ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_co
      - DPM-Solver of order 3, sde-dpmsolver++: the third term is that of the limit of short steps, and vanishes in it.
      - Euler, log_linear: `steps` levels and then the final one, and the timesteps of those levels; there one level
    more, of which the last is never left, and timesteps of another spacing.
+     - Heun: a first step from sigma above 10,000, where m is below 1e-4, is of one evaluation; Heun's multiplies what D
+       changes by as much as sigma falls, and is not followed but refused.
      - EDMEuler: sigmas given are sigmas; there the places of a Karras or exponential grid in [0, 1]. */
 
 typedef struct ssde_scheduler_desc {
@@ -2623,6 +2632,7 @@ static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, doubl
     s = std / mean;
     s_next = std_next / mean_next;
     lost = eta * eta * (1.0 - s_next / s) * (1.0 + s_next / s);
+    if (setting->how.variance == SSDE_VARIANCE_WHOLE) lost = 1.0;
     u->x = mean_next / mean - 1.0;
     u->score = mean_next * std * (s - s_next * sqrt(1.0 - lost));
     u->noise = std_next * sqrt(lost);
@@ -4497,7 +4507,7 @@ static ssde_status ssdei_euler_start(ssdei_sampler *w) {
 static void ssdei_last_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     int moves = setting->method->move != NULL;
-    if (!ssdei_ends_quietly(setting) || how->skip_denoise || plan->step + 1 < how->steps) return;
+    if (!(setting->clean || ssdei_ends_quietly(setting)) || how->skip_denoise || plan->step + 1 < how->steps) return;
     if (!moves && how->grid == SSDE_GRID_REFERENCE) return;
     plan->quiet = setting->corrector->rule && (!how->corrector_first || !moves);
     if (!plan->quiet) plan->update.noise = 0.0;
@@ -4527,7 +4537,7 @@ static ssde_status ssdei_step_plan_make(const ssdei_setting *setting, const doub
 static ssde_status ssdei_sampler_last(ssdei_sampler *w) {
     const ssdei_setting *setting = &w->setting;
     double t = w->times[setting->how.steps], mean, std = 0.0;
-    int corrects = setting->corrector->rule && !setting->how.corrector_first;
+    int corrects = setting->corrector->rule && (!setting->how.corrector_first || !setting->method->move);
     if (t > 0.0 || ssdei_by_index(setting->how.grid)) return SSDE_OK;
     if (setting->sde.kind != SSDE_NONLINEAR) ssdei_try(ssdei_marginal(w->context, &setting->sde, t, &mean, &std));
     w->setting.clean = std == 0.0;
@@ -4881,6 +4891,7 @@ typedef struct ssdei_scheduling {
     size_t trained, steps; /* timesteps of the model, and of the run */
     size_t betas, uncorrected;
     int flow, edm;                                 /* m = 1 - std; m = 1 */
+    int left_out;                                  /* the last level, which no step reaches */
     double *mean, *std;                            /* [trained]: of the schedule, with betas */
     double *sigma_table, *log_table, *betas_table; /* [trained], likewise: float std / mean and its logarithm */
     double *sigma, *label;                         /* [steps + 1] */
@@ -5157,15 +5168,16 @@ static double ssdei_scheduler_interpolate(const ssdei_scheduling *w, double time
     return (w->sigma_table[i + 1] - w->sigma_table[i]) * (timestep - (double)i) + w->sigma_table[i];
 }
 
-/* The timestep of a sigma, linear in its logarithm. */
+/* The timestep of a sigma, linear in its logarithm: in float, as arrays of float make of a double with NumPy up to 1.
+ */
 static double ssdei_scheduler_invert(const ssdei_scheduling *w, double sigma) {
-    double x = ssdei_math_log(sigma > 1e-10 ? sigma : 1e-10), part;
+    double x = ssdei_single(ssdei_math_log(sigma > 1e-10 ? sigma : 1e-10)), part;
     size_t i = w->trained - 1;
     while (i && !(x >= w->log_table[i])) i--;
     if (i + 2 > w->trained) i = w->trained - 2;
-    part = (w->log_table[i] - x) / ssdei_single(w->log_table[i] - w->log_table[i + 1]);
-    part = part > 1.0 ? 1.0 : part > 0.0 ? part : 0.0;
-    return (1.0 - part) * (double)i + part * (double)(i + 1);
+    part = ssdei_single(w->log_table[i] - x) / ssdei_single(w->log_table[i] - w->log_table[i + 1]);
+    part = part > 1.0 ? 1.0 : part > 0.0 ? ssdei_single(part) : 0.0;
+    return ssdei_single(1.0 - part) * (double)i + part * (double)(i + 1);
 }
 
 /* steps levels from high to low, equally spaced in sigma^(1 / rho), or, rho 0, in log sigma. */
@@ -5235,7 +5247,8 @@ static ssde_status ssdei_scheduler_euler_levels(ssdei_scheduling *w) {
         respaced = ssdei_scheduler_respaced(w, logs ? w->sigma_table[0] : w->sigma[w->steps - 1], w->sigma[0]);
     }
     ssdei_scheduler_finish(w, w->sigma_table[0]);
-    if (logs && w->how.follow && !respaced) w->sigma[w->steps] = w->sigma_table[0];
+    w->left_out = logs && w->how.follow && !respaced;
+    if (w->left_out) w->sigma[w->steps] = w->sigma_table[0];
     for (k = 0; k < w->steps; k++) {
         if (noised)
             w->label[k] = ssdei_single(0.25 * ssdei_single(ssdei_math_log(ssdei_single(w->sigma[k]))));
@@ -5284,7 +5297,7 @@ static ssde_status ssdei_scheduler_log_levels(ssdei_scheduling *w) {
     }
     if (w->flow && !respaced) ssdei_scheduler_log_flow(w);
     for (k = 0; w->flow && respaced && k < w->steps; k++) w->sigma[k] /= w->sigma[k] + 1.0;
-    if (w->flow) least = w->sigma[w->steps - 1];
+    if (w->flow && !dpm) least = w->sigma[w->steps - 1];
     ssdei_scheduler_finish(w, least);
     for (k = 0; k < w->steps; k++) {
         double timestep = w->flow ? w->sigma[k] * (double)w->trained : ssdei_scheduler_invert(w, w->sigma[k]);
@@ -5346,8 +5359,8 @@ static ssde_status ssdei_scheduler_sigma_levels(ssdei_scheduling *w) {
     size_t k, n = w->steps;
     for (k = 0; k <= n; k++) {
         double sigma = ssdei_single(w->sigma[k]), mean = w->edm ? 1.0 : 1.0 / sqrt(1.0 + sigma * sigma);
-        if (k == n && sigma > w->sigma[k - 1] && sigma < 1.00001 * w->sigma[k - 1])
-            sigma = w->sigma[k - 1]; /* rounding */
+        /* EDM's last sigma has lost some to rounding, its sigma_min has not */
+        if (k == n && sigma > w->sigma[k - 1] && sigma < 1.00001 * w->sigma[k - 1]) sigma = w->sigma[k - 1];
         w->sigma[k] = sigma;
         if (k && !(sigma < w->sigma[k - 1]) && !(k == n && sigma == w->sigma[k - 1]))
             return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
@@ -5375,7 +5388,7 @@ static ssde_status ssdei_scheduler_sigma_levels(ssdei_scheduling *w) {
 static ssde_status ssdei_scheduler_chain_levels(ssdei_scheduling *w) {
     const ssdei_scheduler_config *c = &w->config;
     int to_one = w->kind == SSDEI_SCHEDULER_DDPM || c->set_alpha_to_one != 0.0, ends;
-    size_t stride, k, i, at;
+    size_t stride, k, i, at, staged = w->kind == SSDEI_SCHEDULER_PNDM && c->skip_prk_steps == 0.0 ? 3 : 0;
     ssdei_try(ssdei_scheduler_timesteps(w, w->steps, (double)w->trained, 1));
     stride = w->trained / w->steps;
     ends = w->how.follow && w->kind != SSDEI_SCHEDULER_DDPM && !w->how.timesteps;
@@ -5402,7 +5415,7 @@ static ssde_status ssdei_scheduler_chain_levels(ssdei_scheduling *w) {
     for (k = 0; ends && k < w->steps; k++) {
         for (at = 0, i = 1; i < w->levels; i++)
             if (w->level_label[i] == w->label[k] - (double)stride) at = i;
-        w->ends[k] = (double)at / (double)(w->levels - 1);
+        w->ends[k] = k < staged ? w->times[k + 1] : (double)at / (double)(w->levels - 1);
     }
     w->run.how.ends = NULL;
     for (k = 0; ends && k < w->steps; k++)
@@ -5464,11 +5477,14 @@ static ssde_status ssdei_scheduler_euler(ssdei_scheduling *w) {
     double sigma = w->sigma[0], leading = w->config.timestep_spacing == SSDEI_SPACING_LEADING;
     double n = (double)w->steps;
     w->run.sde.prior_std = leading != 0.0 ? 1.0 : sigma / sqrt(1.0 + sigma * sigma);
+    if (w->kind == SSDEI_SCHEDULER_HEUN && w->how.follow && sigma > 1e4)
+        return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
+                         "HeunDiscreteScheduler: the first sigma is %g, whose Heun step is not followed", sigma);
     how->predictor = w->kind == SSDEI_SCHEDULER_HEUN ? SSDE_PREDICTOR_HEUN : SSDE_PREDICTOR_DDIM;
     how->eta = w->kind == SSDEI_SCHEDULER_EULER_A;
     how->s_churn = w->how.s_churn, how->s_noise = w->how.s_noise;
     how->s_tmin = w->how.s_tmin, how->s_tmax = w->how.s_tmax;
-    if (w->config.interpolation_type != 0.0 && w->how.follow) how->s_churn *= n / (n + 1.0); /* one level more there */
+    if (w->left_out) how->s_churn *= n / (n + 1.0);
     return ssdei_scheduler_clip(w);
 }
 
@@ -5479,13 +5495,18 @@ static ssde_status ssdei_scheduler_edm(ssdei_scheduling *w) {
     return SSDE_OK;
 }
 
-/* What multistep samplers would make NaN of: a last step of no length, into which order 3, or the exact integral of a
-   line, divides. */
-static ssde_status ssdei_scheduler_last_step(const ssdei_scheduling *w, int integral) {
+/* The order of a multistep sampler's step. */
+static size_t ssdei_scheduler_order(const ssdei_scheduling *w, size_t step) {
     const ssde_multistep *m = &w->run.how.multistep;
-    size_t order = (size_t)m->order < w->steps ? (size_t)m->order : w->steps;
-    if (w->edm || w->sigma[w->steps] < w->sigma[w->steps - 1] || m->fewer_at_end || m->euler_at_end) return SSDE_OK;
-    if (order < 2 || (order == 2 && !integral)) return SSDE_OK;
+    size_t order = (size_t)m->order < step + 1 ? (size_t)m->order : step + 1, left = w->steps - step;
+    if (m->euler_at_end && left == 1) return 1;
+    return m->fewer_at_end && left < order ? left : order;
+}
+
+/* Of a last step of no length order 3 is NaN in diffusers, and the exact integral of a line. */
+static ssde_status ssdei_scheduler_last_step(const ssdei_scheduling *w, int integral) {
+    size_t order = ssdei_scheduler_order(w, w->steps - 1);
+    if (w->edm || w->sigma[w->steps] < w->sigma[w->steps - 1] || order < (integral ? 2u : 3u)) return SSDE_OK;
     return ssdei_scheduler_refuse(w, "final_sigmas_type",
                                   "repeats the last sigma, and of a step of no length this order is NaN in diffusers");
 }
@@ -5495,6 +5516,7 @@ static ssde_status ssdei_scheduler_dpm(ssdei_scheduling *w) {
     const ssdei_scheduler_config *c = &w->config;
     ssde_sampler_desc *how = &w->run.how;
     int solver = (int)c->algorithm_type, noise, zero = w->sigma[w->steps] == 0.0;
+    size_t k;
     int sde = solver == SSDEI_SOLVER_SDE || solver == SSDEI_SOLVER_NOISE_SDE;
     noise = solver == SSDEI_SOLVER_NOISE_ODE || solver == SSDEI_SOLVER_NOISE_SDE;
     if (w->edm) w->run.sde.prior_std = sqrt(c->sigma_max * c->sigma_max + 1.0);
@@ -5503,9 +5525,8 @@ static ssde_status ssdei_scheduler_dpm(ssdei_scheduling *w) {
     if ((noise || solver == SSDEI_SOLVER_DEIS) && (zero || c->final_sigmas_type == 0.0))
         return ssdei_scheduler_refuse(w, "algorithm_type",
                                       "is not one that diffusers takes with 'final_sigmas_type' zero");
-    if (c->solver_order == 3.0 && sde && (noise || w->edm))
-        return ssdei_scheduler_refuse(w, "solver_order",
-                                      "is 3 with this algorithm_type, which diffusers does not have");
+    if (noise && c->prediction_type == SSDEI_PREDICTS_FLOW)
+        return ssdei_scheduler_refuse(w, "algorithm_type", "is of noise, 'prediction_type' flow_prediction");
     how->predictor = c->solver_order == 3.0 ? SSDE_PREDICTOR_DPM_SOLVER_3M : SSDE_PREDICTOR_DPM_SOLVER_2M;
     how->eta = sde;
     how->multistep.published = 1;
@@ -5515,6 +5536,11 @@ static ssde_status ssdei_scheduler_dpm(ssdei_scheduling *w) {
     how->multistep.fewer_at_end = c->lower_order_final != 0.0 && w->steps < 15;
     how->multistep.euler_at_end = c->euler_at_final != 0.0 || c->final_sigmas_type == 0.0;
     how->multistep.third_as_diffusers = w->how.follow && sde && c->solver_order == 3.0;
+    for (k = 0; k < w->steps; k++) {
+        if (ssdei_scheduler_order(w, k) == 3 && sde && (noise || w->edm))
+            return ssdei_scheduler_refuse(w, "solver_order",
+                                          "is 3 with this algorithm_type, which diffusers does not have");
+    }
     ssdei_try(ssdei_scheduler_last_step(w, how->multistep.heun));
     return ssdei_scheduler_clip(w);
 }
@@ -5537,6 +5563,8 @@ static ssde_status ssdei_scheduler_unipc(ssdei_scheduling *w) {
     if (zero && m->noise) return ssdei_scheduler_refuse(w, "predict_x0", "is false, NaN in the step into sigma 0");
     if (zero && !m->fewer_at_end && m->order > 1 && w->steps > 1)
         return ssdei_scheduler_refuse(w, "lower_order_final", "is false, NaN in the step into sigma 0");
+    if (m->noise && c->prediction_type == SSDEI_PREDICTS_FLOW)
+        return ssdei_scheduler_refuse(w, "predict_x0", "is false, 'prediction_type' flow_prediction");
     if (m->noise && c->thresholding != 0.0)
         return ssdei_scheduler_refuse(w, "thresholding", "is true where 'predict_x0' is false, which leaves it out");
     ssdei_try(ssdei_scheduler_last_step(w, 0));
@@ -5554,8 +5582,7 @@ static ssde_status ssdei_scheduler_unipc(ssdei_scheduling *w) {
 
 static ssde_status ssdei_scheduler_flow(ssdei_scheduling *w) {
     w->run.how.predictor = SSDE_PREDICTOR_DDIM;
-    if (w->config.stochastic_sampling != 0.0)
-        return ssdei_scheduler_refuse(w, "stochastic_sampling", "is true, which is not supported");
+    if (w->config.stochastic_sampling != 0.0) w->run.how.eta = 1.0, w->run.how.variance = SSDE_VARIANCE_WHOLE;
     if (w->config.invert_sigmas != 0.0)
         return ssdei_scheduler_refuse(w, "invert_sigmas", "is true: its run goes from data to noise");
     return SSDE_OK;
@@ -5566,12 +5593,16 @@ static ssde_status ssdei_scheduler_pndm(ssdei_scheduling *w) {
     ssde_pndm *pndm = &w->run.how.pndm;
     int skip = w->config.skip_prk_steps != 0.0;
     w->run.how.predictor = SSDE_PREDICTOR_PNDM;
-    pndm->combines = w->run.output;
+    if (skip && w->steps == 1) { /* Euler's step, and no second evaluation */
+        w->run.how.predictor = SSDE_PREDICTOR_DDIM;
+        return SSDE_OK;
+    }
+    pndm->sums = w->run.output;
     pndm->heun_start = skip;
     if (w->how.follow) pndm->step = (double)(w->trained / w->steps) / (double)(w->levels - 1);
-    if (w->steps >= (skip ? 2u : 4u)) return SSDE_OK;
-    return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "PNDMScheduler: steps is %lu, wanted at least %s",
-                     (unsigned long)w->steps, skip ? "2" : "4, or 'skip_prk_steps'");
+    if (skip || w->steps >= 4) return SSDE_OK;
+    return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
+                     "PNDMScheduler: steps is %lu, wanted at least 4, or 'skip_prk_steps'", (unsigned long)w->steps);
 }
 
 /* The reference's predictor-corrector and Euler-Maruyama, on its grid. */
@@ -5643,7 +5674,7 @@ static ssde_status ssdei_scheduler_check_desc(const ssdei_scheduling *w) {
         field = "s_churn";
     else if (how->timesteps && (!(w->kind & spaced) || respaced || how->sigmas || (w->flow && own)))
         field = "timesteps";
-    else if (how->sigmas && (w->kind & (SSDEI_SCHEDULER_CHAINS | SSDEI_SCHEDULER_SDES) || respaced))
+    else if (how->sigmas && w->kind & (SSDEI_SCHEDULER_CHAINS | SSDEI_SCHEDULER_SDES))
         field = "sigmas";
     else if ((how->timesteps || how->sigmas) && !how->steps)
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of given %s",

@@ -242,7 +242,7 @@ static void nn_check_parameters(const oracle *o, const double *slopes, const flo
     }
     for (i = 0; i < o->parameters; i++) {
         const ssdei_parameter *parameter = &o->net->parameters[i];
-        ssdei_parameter_to_file(parameter, gradient + parameter->offset, file);
+        ssdei_parameter_to_file(ssdei_kernels_for(NULL), parameter, gradient + parameter->offset, file);
         slope = nn_along(file, parameter->info.count, 31 + i, &norm);
         if (!parameter->info.trainable) {
             CHECK(norm == 0.0);

@@ -1666,7 +1666,7 @@ static void test_files_containers(void) {
         FILES_FOREIGN("\xef\xbb\xbf<?xml version='1.0'?><Error/>", "XML"),
         FILES_FOREIGN("{\"error\": \"Repository not found\"}", "JSON"),
         FILES_FOREIGN("[1, 2]\n", "JSON"),
-        FILES_FOREIGN("{\"metadata\": {}, \"weight_map\": {}}", "several files"),
+        FILES_FOREIGN("{\"metadata\": {}, \"weight_map\": {}}", "its weight_map is empty"),
         FILES_FOREIGN("Entry not found", "a text"),
         FILES_FOREIGN("\x1f\x8b\x08\0\0\0\0\0\0\3", "gunzip"),
         FILES_FOREIGN("BZh91AY&SY", "bunzip2"),
@@ -1737,6 +1737,199 @@ static void test_files_containers(void) {
     }
     CHECK(memory.live == 0);
     remove(FILES_PTH);
+}
+
+/* ---- files: shards ---- */
+
+#define SHARDS_INDEX "tests/tmp_shards.index.json"
+#define SHARDS_A "tmp_shards_a.safetensors"
+#define SHARDS_B "tmp_shards_b.safetensors"
+#define SHARDS_BIN "tmp_shards.bin"
+
+/* Tensors of two numbers, `first` and up, named by the letters. */
+static void shards_write(const char *path, const char *letters, float first) {
+    static const size_t shape[1] = {2};
+    ssdei_tensor_writer writer;
+    float values[2];
+    char name[2] = "";
+    const char *letter;
+    ssdei_tensor_writer_begin(&writer, NULL);
+    for (letter = letters; *letter; letter++) {
+        name[0] = *letter;
+        ssdei_tensor_writer_declare(&writer, "", name, 1, shape);
+    }
+    CHECK_OK(ssdei_tensor_writer_open(&writer, path));
+    for (letter = letters; *letter; letter++) {
+        values[0] = first++;
+        values[1] = first++;
+        ssdei_tensor_writer_put(&writer, values, 2);
+    }
+    CHECK_OK(ssdei_tensor_writer_end(&writer, SSDE_OK));
+}
+
+static ssde_status shards_open(ssde_context *context, ssde_tensor_file **file, const char *index) {
+    return ssde_tensor_file_open(context, file, write_file(SHARDS_INDEX, index, strlen(index)));
+}
+
+#define SHARDS_GOOD                                                                                     \
+    "{\"metadata\": {\"total_size\": 24}, \"weight_map\": {\"c\": \"" SHARDS_B "\", \"a\": \"" SHARDS_A \
+    "\", \"b\": \"" SHARDS_A "\"}}\n"
+
+/* What does not fit together is named; cut off or changed anywhere, an index is refused or read, and nothing leaks. */
+static void test_files_shards_hostile(void) {
+#define SHARDS_MAP(a, b, c) "{\"weight_map\": {\"a\": \"" a "\", \"b\": \"" b "\", \"c\": \"" c "\"}}"
+    static const struct {
+        const char *index, *words;
+    } bad[] = {
+        {SHARDS_MAP(SHARDS_A, SHARDS_A, "tmp_gone.safetensors"), "tmp_gone.safetensors"},
+        {"{\"weight_map\": {\"a\": \"" SHARDS_A "\", \"b\": \"" SHARDS_A "\", \"c\": \"" SHARDS_B
+         "\", \"d\": \"" SHARDS_B "\"}}",
+         "tensor 'd' is in the index, but not in '" SHARDS_B "'"},
+        {"{\"weight_map\": {\"a\": \"" SHARDS_A "\", \"c\": \"" SHARDS_B "\"}}",
+         "tensor 'b' is not in the index, but in '" SHARDS_A "'"},
+        {SHARDS_MAP(SHARDS_B, SHARDS_A, SHARDS_B), "tensor 'a' is, against the index, in '" SHARDS_A "'"},
+        {"{\"weight_map\": {\"a\": \"" SHARDS_A "\", \"a\": \"" SHARDS_B "\"}}", "tensor 'a' is twice in the index"},
+        {SHARDS_MAP("../" SHARDS_A, SHARDS_A, SHARDS_B), "wanted the name of a file beside it"},
+        {SHARDS_MAP("/tmp/" SHARDS_A, SHARDS_A, SHARDS_B), "'/tmp/"},
+        {SHARDS_MAP("..\\\\" SHARDS_A, SHARDS_A, SHARDS_B), "wanted the name of a file beside it"},
+        {SHARDS_MAP("C:" SHARDS_A, SHARDS_A, SHARDS_B), "wanted the name of a file beside it"},
+        {SHARDS_MAP("sub/" SHARDS_A, SHARDS_A, SHARDS_B), "wanted the name of a file beside it"},
+        {SHARDS_MAP("..", SHARDS_A, SHARDS_B), "wanted the name of a file beside it"},
+        {SHARDS_MAP(".", SHARDS_A, SHARDS_B), "wanted the name of a file beside it"},
+        {SHARDS_MAP("", SHARDS_A, SHARDS_B), "wanted the name of a file beside it"},
+        {SHARDS_MAP("tmp_shards.index.json", SHARDS_A, SHARDS_B), "the index of a model in several files"},
+        {SHARDS_MAP("tests.c", SHARDS_A, SHARDS_B), "'tests/tests.c'"},
+        {"{\"weight_map\": {}}", "empty"},
+        {"{\"weight_map\": []}", "an object is expected"},
+        {"{\"weight_map\": {\"a\": 3}}", "a string is expected"},
+        {"{\"weight_map\": {\"a\": \"" SHARDS_A "\"}, \"weight_map\": {}}", "a second weight_map"},
+        {SHARDS_GOOD "x", "nothing more is expected"},
+        {"{\"weights\": {}}", "JSON"}};
+    static const char good[] = SHARDS_GOOD;
+    static const char flips[] = {0x01, 0x20, 0x04, (char)0x80};
+    char copy[sizeof good];
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
+    ssde_tensor_file *file;
+    size_t i, f;
+    shards_write("tests/" SHARDS_A, "ab", 1.0f);
+    shards_write("tests/" SHARDS_B, "c", 5.0f);
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ssde_status status = shards_open(&context, &file, bad[i].index);
+        check_count++;
+        if (status == SSDE_OK || file || !strstr(context.error, bad[i].words))
+            check_report(__FILE__, __LINE__, "case %d: '%s' does not mention '%s'", (int)i, context.error,
+                         bad[i].words);
+        CHECK(memory.live == 0);
+    }
+    for (i = 0; i + 2 < sizeof good; i++) { /* not its line's end */
+        memcpy(copy, good, sizeof good);
+        copy[i] = 0;
+        CHECK(shards_open(&context, &file, copy) != SSDE_OK && memory.live == 0);
+        for (f = 0; f < sizeof flips; f++) {
+            memcpy(copy, good, sizeof good);
+            copy[i] = (char)(copy[i] ^ flips[f]);
+            if (shards_open(&context, &file, copy) == SSDE_OK) ssde_tensor_file_close(file);
+            CHECK(memory.live == 0);
+        }
+    }
+    shards_write("tests/" SHARDS_B, "ca", 5.0f);
+    CHECK_FAILS(&context, shards_open(&context, &file, good), SSDE_ERROR_FORMAT, "tensor 'a' is also in");
+    remove("tests/" SHARDS_B);
+    CHECK_FAILS(&context, shards_open(&context, &file, good), SSDE_ERROR_FILE, "tests/" SHARDS_B);
+    CHECK(memory.live == 0);
+    remove("tests/" SHARDS_A);
+    remove(SHARDS_INDEX);
+}
+
+/* An index has the tensors of all its files, in safetensors and of torch.save. */
+static void test_files_shards(void) {
+    static unsigned char bytes[8192];
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
+    size_t size = files_read("tests/golden/torch_save.pth", bytes, sizeof bytes), i, tensors = 0;
+    ssdei_text index = {NULL, NULL, 0, 0, SSDE_OK};
+    ssde_tensor_file *file, *alone;
+    double values[2][64];
+    write_file("tests/" SHARDS_BIN, bytes, size);
+    shards_write("tests/" SHARDS_A, "ab", 1.0f);
+    shards_write("tests/" SHARDS_B, "c", 5.0f);
+    ssdei_text_add(&index,
+                   "\n {\"weight_map\": {\"a\": \"" SHARDS_A "\", \"b\": \"" SHARDS_A "\", \"c\": \"" SHARDS_B "\"");
+    CHECK_OK(ssde_tensor_file_open(&context, &alone, "tests/" SHARDS_BIN));
+    for (i = 0; i < ssde_tensor_file_count(alone); i++) {
+        if (ssde_tensor_file_get(alone, i)->number) continue;
+        ssdei_text_add(&index, ", ");
+        ssdei_text_add_string(&index, ssde_tensor_file_get(alone, i)->name);
+        ssdei_text_add(&index, ": ");
+        ssdei_text_add_string(&index, SHARDS_BIN);
+        tensors++;
+    }
+    ssdei_text_add(&index, "}}");
+    ssdei_text_add_bytes(&index, "", 1);
+    CHECK_OK(shards_open(&context, &file, index.data));
+    CHECK(tensors > 3 && ssde_tensor_file_count(file) == 3 + tensors && !ssde_tensor_file_metadata(file, "config"));
+    for (i = 0; i < 3; i++) {
+        static const char *const names[] = {"a", "b", "c"};
+        CHECK_OK(ssde_tensor_file_read_double(file, ssde_tensor_file_find(file, names[i]), values[0]));
+        CHECK_NEAR(values[0][0], 1.0 + 2.0 * (double)i, 0.0);
+        CHECK_NEAR(values[0][1], 2.0 + 2.0 * (double)i, 0.0);
+    }
+    for (i = 0; i < ssde_tensor_file_count(alone); i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_get(alone, i);
+        const ssde_file_tensor *same = ssde_tensor_file_find(file, tensor->name);
+        CHECK((same != NULL) == !tensor->number);
+        if (!same || tensor->count > 64) continue;
+        memset(values, 0, sizeof values);
+        CHECK(ssde_tensor_file_read_double(alone, tensor, values[0]) ==
+              ssde_tensor_file_read_double(file, same, values[1]));
+        CHECK(!memcmp(values[0], values[1], sizeof values[0]));
+    }
+    ssde_tensor_file_close(alone);
+    ssde_tensor_file_close(file);
+    ssdei_text_release(&index);
+    CHECK(memory.live == 0);
+    for (i = 0;; i++) {
+        counted_memory fails;
+        ssde_context poor = counted_context(&fails);
+        ssde_status status;
+        fails.refuse = (long)i;
+        status = shards_open(&poor, &file, SHARDS_GOOD);
+        if (status == SSDE_OK) ssde_tensor_file_close(file);
+        CHECK(fails.live == 0 && (status == SSDE_OK || status == SSDE_ERROR_MEMORY));
+        if (status == SSDE_OK) break;
+    }
+    CHECK(i > 8);
+    remove("tests/" SHARDS_A);
+    remove("tests/" SHARDS_B);
+    remove(SHARDS_INDEX);
+    remove("tests/" SHARDS_BIN);
+}
+
+/* Rows of a tensor are those of the whole, whatever its type and strides. */
+static void test_files_rows(void) {
+    static float whole[4096], part[4096];
+    static const char *const paths[] = {"tests/golden/torch_save.pth", "tests/golden/torch_objects.pth",
+                                        "tests/golden/gd_additive_f16.pt", "tests/golden/unet_flags.safetensors"};
+    size_t i, j, first, compared = 0;
+    for (i = 0; i < sizeof paths / sizeof *paths; i++) {
+        ssde_tensor_file *file;
+        if (ssde_tensor_file_open(NULL, &file, paths[i]) != SSDE_OK) continue;
+        for (j = 0; j < ssde_tensor_file_count(file); j++) {
+            const ssde_file_tensor *tensor = ssde_tensor_file_get(file, j);
+            if (tensor->problem || tensor->rank < 1 || !tensor->count || tensor->count > 4096) continue;
+            if (ssde_tensor_file_read(file, tensor, whole) != SSDE_OK) continue;
+            for (first = 0; first < tensor->shape[0]; first += 3) {
+                size_t rows = tensor->shape[0] - first < 3 ? tensor->shape[0] - first : 3;
+                CHECK_OK(ssdei_tensor_read_rows(file, tensor, first, rows,
+                                                part + first * (tensor->count / tensor->shape[0])));
+            }
+            CHECK(!memcmp(whole, part, tensor->count * sizeof *whole));
+            compared++;
+        }
+        ssde_tensor_file_close(file);
+    }
+    CHECK(compared > 40);
 }
 
 /* ---- files: what they are called, how they are replaced ---- */
@@ -2331,6 +2524,9 @@ static void test_files_small_stack(void) {
     X(files_pth_newer)          \
     X(files_pth_without_crc)    \
     X(files_containers)         \
+    X(files_shards_hostile)     \
+    X(files_shards)             \
+    X(files_rows)               \
     X(files_saving_names)       \
     X(files_saving_large)       \
     TEST_SAVING_POSIX_LIST(X)   \

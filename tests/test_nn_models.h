@@ -315,7 +315,8 @@ static void files_save_as(const ssde_net *net, const char *config, size_t withou
     CHECK_OK(ssdei_tensor_writer_open(&writer, FILES_PATH));
     for (i = 0; i < net->parameter_count; i++) {
         if (i == without) continue;
-        ssdei_parameter_to_file(&net->parameters[i], net->weights + net->parameters[i].offset, scratch);
+        ssdei_parameter_to_file(ssdei_kernels_for(NULL), &net->parameters[i], net->weights + net->parameters[i].offset,
+                                scratch);
         ssdei_tensor_writer_put(&writer, scratch, net->parameters[i].info.count);
     }
     if (extra) ssdei_tensor_writer_put(&writer, &zero, 1);
@@ -335,8 +336,8 @@ static void test_models_descriptions(void) {
         {"", SSDE_ERROR_FORMAT, "model.name"},
         {"[]", SSDE_ERROR_FORMAT, "an object is expected"},
         {"{}", SSDE_ERROR_FORMAT, "'model.name' in its description is missing"},
-        {"{\"model.name\": \"ncsn\"}", SSDE_ERROR_UNSUPPORTED, "'ncsn'"},
-        {"{\"model.name\": \"ncsnv2_64\"}", SSDE_ERROR_UNSUPPORTED, "'ncsnv2_64'"},
+        {"{\"model.name\": \"ncsnv3\"}", SSDE_ERROR_UNSUPPORTED, "'ncsnv3'"},
+        {"{\"model.name\": \"ncsnv2_64\"}", SSDE_ERROR_FORMAT, "'data.image_size' in its description is missing"},
         {"{\"model.name\": 3}", SSDE_ERROR_FORMAT, "'model.name' in its description cannot be read"},
         {"{\"model.name\": \"ncsnpp\"}", SSDE_ERROR_FORMAT, "'data.image_size' in its description is missing"},
         {"{\"model.name\": \"mlp\", \"model.name\": \"mlp\"}", SSDE_ERROR_FORMAT, "the key comes twice"},

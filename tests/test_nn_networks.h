@@ -597,7 +597,8 @@ static void nn_check_jointly(oracle *o, nn_data *data, const float *gradient, do
            *norms;
     norms = (double *)calloc(parameters, sizeof *norms);
     for (i = 0; i < parameters; i++) {
-        ssdei_parameter_to_file(&o->net->parameters[i], gradient + o->net->parameters[i].offset, file + o->first[i]);
+        ssdei_parameter_to_file(ssdei_kernels_for(NULL), &o->net->parameters[i],
+                                gradient + o->net->parameters[i].offset, file + o->first[i]);
         nn_along(file + o->first[i], o->first[i + 1] - o->first[i], 1, &norms[i]);
         if (largest < norms[i]) largest = norms[i];
     }

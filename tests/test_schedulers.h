@@ -77,7 +77,7 @@ static void schedulers_config(ssdei_json run, const char *key, char *out) {
 
 /* ---- schedulers: the toy model ---- */
 
-enum { SCHEDULERS_ROWS = 3, SCHEDULERS_DIM = 4, SCHEDULERS_FLOATS = 12, SCHEDULERS_CALLS = 64 };
+enum { SCHEDULERS_ROWS = 3, SCHEDULERS_DIM = 4, SCHEDULERS_FLOATS = 12, SCHEDULERS_CALLS = 160 };
 enum { SCHEDULERS_NOISE, SCHEDULERS_DATA, SCHEDULERS_V, SCHEDULERS_FLOW };
 
 typedef struct schedulers_toy {

@@ -158,8 +158,8 @@ static void published_exact(const published_run *run, const published_way *way, 
         published_denoised(run, y, run->s[i], past[i]);
         for (j = 0; way->noise && j < run->mixture.dim; j++) past[i][j] = (y[j] - past[i][j]) / run->s[i];
         for (part = 0; part <= PARTS; part++) {
-            double at = from + (to - from) * (double)part / PARTS;
-            double w = (part == 0 || part == PARTS ? 1.0 : part % 2 ? 4.0 : 2.0) * (to - from) / (3.0 * PARTS);
+            double at = from + (to - from) * (double)part / (double)PARTS;
+            double w = (part == 0 || part == PARTS ? 1.0 : part % 2 ? 4.0 : 2.0) * (to - from) / (3.0 * (double)PARTS);
             w *= way->noise ? e * exp(at) : -e * exp(e * (to - at));
             for (k = 0; k < order; k++) {
                 double basis = w;
@@ -479,6 +479,37 @@ static void test_sampler_published_denoises(void) {
     ssde_mixture_destroy(mixture);
 }
 
+/* UniPC of order 3 looks back three steps, in memory that is told; it and churned Euler draw the same samples alone and
+   together. */
+static void test_sampler_published_batches(void) {
+    enum { ROWS = 5 };
+    solver_mixture m = solver_plane();
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
+    ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_UNIPC, 9, 0.0);
+    ssde_rng rng = ssde_rng_seed(3), one = ssde_rng_seed(3);
+    float x[ROWS * PUBLISHED_DIM], y[PUBLISHED_DIM];
+    size_t memory[2], i, k;
+    how.multistep.published = 1;
+    memory[0] = ssde_sample_memory(&sde, &model, &how, 1000);
+    how.multistep.order = 3;
+    memory[1] = ssde_sample_memory(&sde, &model, &how, 1000);
+    CHECK(memory[1] >= memory[0] + 1000 * PUBLISHED_DIM * sizeof *x);
+    for (k = 0; k < 2; k++) {
+        if (k) {
+            memset(&how.multistep, 0, sizeof how.multistep);
+            how.predictor = SSDE_PREDICTOR_DDIM, how.s_churn = 3.0;
+        }
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, ROWS, x));
+        for (i = 0; i < ROWS; i++) {
+            CHECK_OK(ssde_sample(&sde, &model, &how, &one, 1, y));
+            CHECK_SAME(y, x + i * PUBLISHED_DIM, sizeof y);
+        }
+    }
+    ssde_mixture_destroy(mixture);
+}
+
 /* ---- churned Euler ---- */
 
 /* A step of Karras et al.'s algorithm 2 without its correction; or as where the model does not see the churn, with
@@ -603,6 +634,7 @@ static void test_sampler_published_bad_input(void) {
     X(sampler_published_moments)       \
     X(sampler_published_ends)          \
     X(sampler_published_denoises)      \
+    X(sampler_published_batches)       \
     X(sampler_published_bad_input)     \
     X(sampler_churned_euler)
 

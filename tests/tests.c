@@ -42,6 +42,7 @@
 #include "test_solvers_multistep.h"
 
 #include "test_solvers_sampler.h"
+#include "test_solvers_steps.h"
 
 typedef struct test {
     const char *name;
@@ -55,10 +56,11 @@ static const test all_tests[] = {
             TEST_NN_OPERATIONS_LIST(TEST_ENTRY) TEST_NN_RUN_LIST(TEST_ENTRY) TEST_NN_NETWORKS_LIST(TEST_ENTRY)
                 TEST_NN_TRAIN_LIST(TEST_ENTRY) TEST_NN_MODELS_LIST(TEST_ENTRY) TEST_NN_REFINENET_LIST(TEST_ENTRY)
                     TEST_NN_UNET2D_LIST(TEST_ENTRY) TEST_NN_OPENAI_LIST(TEST_ENTRY)
-                        TEST_SOLVERS_SAMPLER_LIST(TEST_ENTRY) TEST_SOLVERS_CONDITION_LIST(TEST_ENTRY)
-                            TEST_SOLVERS_CLIP_LIST(TEST_ENTRY) TEST_SOLVERS_FLOW_LIST(TEST_ENTRY)
-                                TEST_SOLVERS_MULTISTEP_LIST(TEST_ENTRY) TEST_SOLVERS_DISTANCE_LIST(TEST_ENTRY)
-                                    TEST_NONLINEAR_LIST(TEST_ENTRY) TEST_ACROSS_LIST(TEST_ENTRY)};
+                        TEST_SOLVERS_SAMPLER_LIST(TEST_ENTRY) TEST_SOLVERS_STEPS_LIST(TEST_ENTRY)
+                            TEST_SOLVERS_CONDITION_LIST(TEST_ENTRY) TEST_SOLVERS_CLIP_LIST(TEST_ENTRY)
+                                TEST_SOLVERS_FLOW_LIST(TEST_ENTRY) TEST_SOLVERS_MULTISTEP_LIST(TEST_ENTRY)
+                                    TEST_SOLVERS_DISTANCE_LIST(TEST_ENTRY) TEST_NONLINEAR_LIST(TEST_ENTRY)
+                                        TEST_ACROSS_LIST(TEST_ENTRY)};
 enum { TEST_COUNT = sizeof all_tests / sizeof all_tests[0] };
 
 /* A NAME selects the test of that name and all whose name continues it with '_': a room, or part of one. */
