@@ -1600,12 +1600,9 @@ typedef struct ssdei_nn_kernels {
     void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
     /* dx (+)= v dy silu''(x) */
     void (*silu_second)(const float *x, const float *v, const float *dy, size_t count, int accumulate, float *dx);
-    /* y (+)= f(x), f'(x) or f''(x) (order 0, 1, 2) of SSDE_MISH or SSDE_GELU, times by and times with; NULL: 1 */
+    /* y (+)= f(x), f'(x) or f''(x) (order 0, 1, 2) of ssdei_is_curve's, times by and times with; NULL: 1 */
     void (*curve)(int activation, int order, const float *x, const float *by, const float *with, size_t count,
                   int accumulate, float *y);
-    /* of SSDE_RELU, SSDE_ELU and SSDE_LEAKY_RELU */
-    void (*rectify)(int activation, const float *x, size_t count, float *y);
-    void (*rectify_backward)(int activation, const float *x, const float *dy, size_t count, int accumulate, float *dx);
     /* Of `taps` values x[i], x[stride + i], ... y[i] is the largest, of which NaN is; rate[i], where `rates` is not
        NULL, that of rates which belongs to the first such */
     void (*pool_max)(const float *x, const float *rates, size_t stride, size_t taps, size_t count, float *y,
@@ -3545,7 +3542,10 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) 
 }
 
 /* Whether one kernel has the function and its derivatives. */
-static int ssdei_is_curve(int activation) { return activation == SSDE_MISH || activation == SSDE_GELU; }
+static int ssdei_is_curve(int activation) {
+    return (activation >= SSDE_RELU && activation <= SSDE_LEAKY_RELU) || activation == SSDE_MISH ||
+           activation == SSDE_GELU;
+}
 
 /* Of what kernels do not have. y = f(x) */
 static float ssdei_activation_value(int activation, float x) {
@@ -3559,13 +3559,7 @@ static float ssdei_activation_slope(int activation, float x) {
 static float ssdei_activation_curve(int activation, float x) {
     float s = 1.0f / (1.0f + ssdei_math_expf(-x));
     if (activation == SSDE_LOG) return -1.0f / (x * x);
-    if (activation == SSDE_RELU || activation == SSDE_LEAKY_RELU) return 0.0f;
-    if (activation == SSDE_ELU) return x > 0.0f ? 0.0f : ssdei_math_expf(x);
     return s * (1.0f - s);
-}
-/* Whether kernels have it, less the identity and SiLU. */
-static int ssdei_activation_rectifies(int activation) {
-    return activation >= SSDE_RELU && activation <= SSDE_LEAKY_RELU;
 }
 static void ssdei_activate_plan(ssde_run *run, int index) {
     run->steps[index].reads[0] = SSDEI_READ;
@@ -3582,8 +3576,6 @@ static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, 
         run->nn->silu(x, count, y);
     else if (ssdei_is_curve(node->activation))
         run->nn->curve(node->activation, 0, x, NULL, NULL, count, 0, y);
-    else if (ssdei_activation_rectifies(node->activation))
-        run->nn->rectify(node->activation, x, count, y);
     else if (node->activation == SSDE_IDENTITY && y != x)
         memcpy(y, x, count * sizeof *y);
     else if (node->activation != SSDE_IDENTITY)
@@ -3601,8 +3593,6 @@ static void ssdei_activation_slopes(const ssde_run *run, int activation, const f
         run->nn->silu_backward(x, dy, count, accumulate, dx);
     else if (ssdei_is_curve(activation))
         run->nn->curve(activation, 1, x, dy, NULL, count, accumulate, dx);
-    else if (ssdei_activation_rectifies(activation))
-        run->nn->rectify_backward(activation, x, dy, count, accumulate, dx);
     else if (activation == SSDE_IDENTITY)
         run->nn->multiply_add(dy, 1.0f, count, accumulate, dx);
     else
@@ -12364,21 +12354,22 @@ SSDEI_HELPER ssdei_v SSDEI_T(exp_below)(ssdei_v x, const float less) {
     return ssdei_fma(two, p, ssdei_sub(two, ssdei_set(less)));
 }
 
-/* f(u) and f'(u); NaN stays NaN in the first. */
-SSDEI_HELPER ssdei_v SSDEI_T(activated)(int activation, ssdei_v u) {
+/* f, f' or f'' (order 0, 1, 2) of SSDE_RELU, SSDE_ELU or SSDE_LEAKY_RELU. */
+SSDEI_HELPER ssdei_v SSDEI_T(rectified)(int activation, int order, ssdei_v u) {
     ssdei_v zero = ssdei_set(0.0f), below = zero;
+    if (activation == SSDE_LEAKY_RELU && order < 2) below = order ? ssdei_set(0.2f) : ssdei_mul(ssdei_set(0.2f), u);
+    if (activation == SSDE_ELU) below = SSDEI_T(exp_below)(u, order ? 0.0f : 1.0f);
+    if (order == 0) return ssdei_select_less(u, zero, below, u); /* NaN stays */
+    return ssdei_select_less(zero, u, ssdei_set(order == 1 ? 1.0f : 0.0f), below);
+}
+
+/* f(u) and f'(u) */
+SSDEI_HELPER ssdei_v SSDEI_T(activated)(int activation, ssdei_v u) {
     if (activation == SSDE_IDENTITY) return u;
-    if (activation == SSDE_SILU) return ssdei_mul(u, SSDEI_T(gate)(u));
-    if (activation == SSDE_LEAKY_RELU) below = ssdei_mul(ssdei_set(0.2f), u);
-    if (activation == SSDE_ELU) below = SSDEI_T(exp_below)(u, 1.0f);
-    return ssdei_select_less(u, zero, below, u);
+    return activation == SSDE_SILU ? ssdei_mul(u, SSDEI_T(gate)(u)) : SSDEI_T(rectified)(activation, 0, u);
 }
 SSDEI_HELPER ssdei_v SSDEI_T(activation_slope)(int activation, ssdei_v u) {
-    ssdei_v zero = ssdei_set(0.0f), below = zero;
-    if (activation == SSDE_SILU) return SSDEI_T(silu_slope)(u);
-    if (activation == SSDE_LEAKY_RELU) below = ssdei_set(0.2f);
-    if (activation == SSDE_ELU) below = SSDEI_T(exp_below)(u, 0.0f);
-    return ssdei_select_less(zero, u, ssdei_set(1.0f), below);
+    return activation == SSDE_SILU ? SSDEI_T(silu_slope)(u) : SSDEI_T(rectified)(activation, 1, u);
 }
 
 /* a (x - mean) + b of n lanes */
@@ -12542,7 +12533,9 @@ SSDEI_KERNEL void SSDEI_T(curve)(int activation, int order, const float *x, cons
     for (i = 0; i < count; i += ssdei_width) {
         size_t n = count - i;
         ssdei_v u = SSDEI_T(load_some)(x + i, n);
-        u = activation == SSDE_GELU ? SSDEI_T(gelu)(u, order) : SSDEI_T(mish)(u, order);
+        u = activation == SSDE_GELU   ? SSDEI_T(gelu)(u, order)
+            : activation == SSDE_MISH ? SSDEI_T(mish)(u, order)
+                                      : SSDEI_T(rectified)(activation, order, u);
         if (by) u = ssdei_mul(u, SSDEI_T(load_some)(by + i, n));
         if (with) u = ssdei_mul(u, SSDEI_T(load_some)(with + i, n));
         if (accumulate) u = ssdei_add(u, SSDEI_T(load_some)(y + i, n));
@@ -12575,24 +12568,6 @@ SSDEI_KERNEL void SSDEI_T(silu_second)(const float *x, const float *v, const flo
         size_t n = count - i;
         ssdei_v y = ssdei_mul(SSDEI_T(load_some)(v + i, n), SSDEI_T(load_some)(dy + i, n));
         y = ssdei_mul(y, SSDEI_T(silu_curve)(SSDEI_T(load_some)(x + i, n)));
-        if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
-        SSDEI_T(store_some)(dx + i, y, n);
-    }
-}
-
-SSDEI_KERNEL void SSDEI_T(rectify)(int activation, const float *x, size_t count, float *y) {
-    size_t i;
-    for (i = 0; i < count; i += ssdei_width) SSDEI_T(store_some)
-    (y + i, SSDEI_T(activated)(activation, SSDEI_T(load_some)(x + i, count - i)), count - i);
-}
-
-SSDEI_KERNEL void SSDEI_T(rectify_backward)(int activation, const float *x, const float *dy, size_t count,
-                                            int accumulate, float *dx) {
-    size_t i;
-    for (i = 0; i < count; i += ssdei_width) {
-        size_t n = count - i;
-        ssdei_v slope = SSDEI_T(activation_slope)(activation, SSDEI_T(load_some)(x + i, n));
-        ssdei_v y = ssdei_mul(SSDEI_T(load_some)(dy + i, n), slope);
         if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
         SSDEI_T(store_some)(dx + i, y, n);
     }
@@ -13085,8 +13060,6 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(silu_backward),
                                                      SSDEI_T(silu_second),
                                                      SSDEI_T(curve),
-                                                     SSDEI_T(rectify),
-                                                     SSDEI_T(rectify_backward),
                                                      SSDEI_T(pool_max),
                                                      SSDEI_T(pool_route),
                                                      SSDEI_T(pool_sum),
