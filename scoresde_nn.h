@@ -791,6 +791,16 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
    sample_size, height and width are 0. */
 ssde_status ssde_unet2d_config(ssde_context *context, ssde_unet2d_desc *desc, const char *config_path);
 ssde_status ssde_unet2d_load(ssde_net **net, const ssde_unet2d_desc *desc, const char *weights_path);
+/* The other way: a folder that is there gets config.json and diffusion_pytorch_model.safetensors, as
+   UNet2DModel.from_pretrained reads them, and, of an SDE that is not NULL, scheduler_config.json. All of them, written
+   aside and flushed, take their names at the end: after a failure none is there, but where renaming itself fails.
+   For networks of ssde_unet2d_create and ssde_net_load_diffusers, whose tensors come back bit for bit, and those of
+   ssde_unet_create that are one of google/ddpm-* (ssde_ddpm; attn_every_block where a level has attention) or
+   google/ncsnpp-*; else the error names what UNet2DModel has no key for.
+   The scheduler: of VE and a network with Fourier embedding that gives the score, ScoreSdeVeScheduler; of VP and of a
+   table with m^2 + std^2 = 1 whose labels are its indices, DDPMScheduler, with clip_sample false, and
+   trained_betas where labels are not the indices of VP's N steps; noise, data and velocity are its prediction_type. */
+ssde_status ssde_net_save_diffusers(const ssde_net *net, const ssde_sde *sde, const char *folder);
 
 #ifdef __cplusplus
 }
@@ -10833,9 +10843,8 @@ static const struct ssdei_diffusers_module {
     {SSDEI_MODULE_OUTPUT, SSDEI_WAY_UP, "conv_out", ssdei_diffusers_plain}};
 
 /* What it calls a parameter, "all_modules.NUMBER.PART.KIND" here, and what it called it before. */
-SSDEI_INLINE const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc,
-                                                              const ssdei_parameter *parameter, char name[128],
-                                                              char older[128]) {
+static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc, const ssdei_parameter *parameter,
+                                                        char name[128], char older[128]) {
     const ssdei_module *module = &parameter->module;
     const struct ssdei_diffusers_module *row = ssdei_diffusers_modules;
     const ssdei_diffusers_part *part;
@@ -10992,6 +11001,421 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
                          "ssde_unet2d_load",
                          config_path);
     return ssde_unet2d_load(net, &desc, weights_path);
+}
+
+/* ---- models: saving for diffusers ----
+   What is saved is a ssde_unet2d_desc; the paper's networks that are one become one, under other names. */
+
+/* A network on its way out. */
+typedef struct ssdei_export {
+    const ssde_net *net;
+    ssde_unet2d_desc desc;
+    ssde_unet_desc paper; /* what it was built of */
+    int renamed;          /* it was */
+} ssdei_export;
+
+/* What of the paper's networks UNet2DModel lacks; NULL: nothing. */
+static const char *ssdei_export_paper_lacks(const ssde_unet_desc *desc) {
+    static const double fir[4] = {1.0, 3.0, 3.0, 1.0};
+    const int ddpm = desc->name == SSDE_UNET_DDPM, fourier = desc->embedding_type == SSDE_EMBEDDING_FOURIER;
+    int i, attention = 0, narrow = 0;
+    for (i = 0; i < desc->num_levels; i++) {
+        if (!ssdei_unet_attends(desc, desc->width >> i)) continue;
+        attention = 1;
+        narrow |= desc->nf * (size_t)desc->ch_mult[i] < 128;
+    }
+    if (!desc->conditional) return "conditional is 0";
+    if (desc->noise_conditioning != SSDE_NOISE_EMBEDDING) return "noise_conditioning is another than the embedding";
+    if (desc->classes) return "classes have a row of no class";
+    if (!desc->resamp_with_conv) return "resamp_with_conv is 0";
+    if (attention && desc->attn_every_block != ddpm)
+        return ddpm ? "attn_every_block is 0" : "attn_every_block is 1, with Skip blocks";
+    if (ddpm) return desc->scale_by_sigma ? "scale_by_sigma is 1" : NULL;
+    if (desc->resblock_type != SSDE_RESBLOCK_BIGGAN) return "resblock_type is 'ddpm'";
+    if (desc->progressive != SSDE_OUTPUT_SKIP) return "progressive is another than output_skip";
+    if (desc->progressive_input != SSDE_INPUT_SKIP) return "progressive_input is another than input_skip";
+    if (desc->progressive_combine != SSDE_COMBINE_SUM) return "progressive_combine is 'cat'";
+    if (!desc->skip_rescale) return "skip_rescale is 0";
+    if (!desc->fir || desc->fir_taps != 4 || memcmp(desc->fir_kernel, fir, sizeof fir))
+        return "fir is 0, or its kernel not 1 3 3 1";
+    if (fourier != (desc->scale_by_sigma != 0)) return "scale_by_sigma is another than with UNet2DModel's embedding";
+    return narrow ? "attention has fewer than 128 channels, whose norms have other groups there" : NULL;
+}
+
+static void ssdei_export_from_paper(const ssde_unet_desc *from, ssde_unet2d_desc *to) {
+    const int skip = from->name == SSDE_UNET_NCSNPP;
+    int i;
+    *to = ssde_unet2d(from->height, from->width, from->channels);
+    memset(to->down, 0, sizeof to->down);
+    to->num_levels = from->num_levels;
+    for (i = 0; i < from->num_levels; i++) {
+        to->block_out_channels[i] = from->nf * (size_t)from->ch_mult[i];
+        to->down[i].attention = ssdei_unet_attends(from, from->width >> i);
+        to->down[i].skip = skip;
+    }
+    memcpy(to->up, to->down, sizeof to->up);
+    to->center_input_sample = !from->centered;
+    to->layers_per_block = from->num_res_blocks;
+    to->downsample_padding = 0;
+    to->dropout = from->dropout;
+    to->norm_num_groups = skip ? 0 : 32;
+    to->norm_eps = 1e-6;
+    to->attention_head_dim = 0;
+    to->mid_block_scale_factor = skip ? sqrt(2.0) : 1.0;
+    if (skip && from->embedding_type == SSDE_EMBEDDING_FOURIER) to->time_embedding_type = SSDE_UNET2D_FOURIER;
+    to->freq_shift = 1.0;
+    to->flip_sin_to_cos = 0;
+}
+
+/* Heads of a number each become heads of a width: one width for all there are. */
+static const char *ssdei_export_heads(ssde_unet2d_desc *desc) {
+    size_t width = 0, own;
+    int i, way;
+    if (desc->num_heads_up && desc->num_heads_up != desc->num_heads) return "num_heads_up is another than num_heads";
+    if (!desc->num_heads) return NULL;
+    for (i = 0; i < desc->num_levels; i++)
+        for (way = 0; way < 3; way++) {
+            if (way < 2 ? !(way ? desc->up : desc->down)[i].attention
+                        : i < desc->num_levels - 1 || desc->no_mid_block || desc->no_mid_attention)
+                continue;
+            own = desc->block_out_channels[i] / desc->num_heads;
+            if (width && width != own) return "num_heads is the same for attention over different channels";
+            width = own;
+        }
+    desc->attention_head_dim = width;
+    desc->num_heads = desc->num_heads_up = 0;
+    return NULL;
+}
+
+/* What of a description UNet2DModel has no key for; NULL: nothing. `resampling` gets what blocks with attention have.
+ */
+static const char *ssdei_export_lacks(ssde_unet2d_desc *desc, ssde_unet2d_resampling resampling[2]) {
+    int i, way;
+    for (way = 0; way < 2; way++) {
+        int found = 0;
+        resampling[way] = SSDE_RESAMPLING_CONV;
+        for (i = 0; i < desc->num_levels; i++) {
+            const ssde_unet2d_blocks *blocks = &(way ? desc->up : desc->down)[i];
+            if (blocks->skip || i == (way ? 0 : desc->num_levels - 1)) continue;
+            if (blocks->resampling == SSDE_RESAMPLING_PLAIN) return "resampling is plain";
+            if (!blocks->attention) continue;
+            if (found && blocks->resampling != resampling[way]) return "resampling differs among levels with attention";
+            found = 1;
+            resampling[way] = blocks->resampling;
+        }
+    }
+    if (desc->time_width && desc->time_width != desc->block_out_channels[0])
+        return "time_width is another than the first of block_out_channels";
+    return ssdei_export_heads(desc);
+}
+
+/* Finds what the network was built of, as UNet2DModel's description. */
+static ssde_status ssdei_export_read(ssdei_export *out, ssde_unet2d_resampling resampling[2]) {
+    ssde_context *context = out->net->context;
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, out->net->description, "");
+    const char *lacks = "it is none of ssde_unet2d_create, ssde_unet_create and ssde_net_load_diffusers";
+    ssdei_json value;
+    char name[16] = "";
+    if (fields.json && ssdei_fields_find(&fields, "model.name", &value)) ssdei_json_string(&value, name, sizeof name);
+    if (!strcmp(name, "unet2d")) {
+        out->desc = ssde_unet2d(0, 0, 0);
+        ssdei_unet2d_fields(&fields, &out->desc);
+        lacks = ssdei_export_lacks(&out->desc, resampling);
+    } else if (!strcmp(name, "ddpm") || !strcmp(name, "ncsnpp")) {
+        ssdei_unet_fields(&fields, "model.name", &out->paper);
+        out->renamed = 1;
+        lacks = ssdei_export_paper_lacks(&out->paper);
+        ssdei_export_from_paper(&out->paper, &out->desc);
+        resampling[0] = resampling[1] = SSDE_RESAMPLING_CONV;
+    }
+    ssdei_try(fields.status);
+    if (!lacks) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "ssde_net_save_diffusers: UNet2DModel has no such network: %s",
+                     lacks);
+}
+
+/* ---- saving for diffusers: config.json ---- */
+
+/* A value as it stands. */
+static void ssdei_config_put(ssdei_fields *fields, const char *key, const char *text) {
+    ssdei_json none;
+    ssdei_field_begin(fields, key, &none);
+    ssdei_text_add(&fields->text, text);
+}
+
+static void ssdei_config_put_string(ssdei_fields *fields, const char *key, const char *string) {
+    ssdei_config_put(fields, key, "");
+    ssdei_text_add_string(&fields->text, string);
+}
+
+/* Where 0 means null. */
+static void ssdei_config_put_size(ssdei_fields *fields, const char *key, size_t size) {
+    if (size)
+        ssdei_field_size(fields, key, size);
+    else
+        ssdei_config_put(fields, key, "null");
+}
+
+static void ssdei_config_put_blocks(ssdei_fields *fields, const char *key, const ssde_unet2d_desc *desc, int up) {
+    const char *const direction = up ? "Up" : "Down";
+    int i;
+    ssdei_config_put(fields, key, "[");
+    for (i = 0; i < desc->num_levels; i++) {
+        const ssde_unet2d_blocks *blocks = up ? &desc->up[desc->num_levels - 1 - i] : &desc->down[i];
+        const int own = !blocks->attention && !blocks->skip && blocks->resampling == SSDE_RESAMPLING_BLOCK;
+        char name[32];
+        if (own)
+            snprintf(name, sizeof name, "Resnet%ssampleBlock2D", direction);
+        else
+            snprintf(name, sizeof name, "%s%s%sBlock2D", blocks->attention ? "Attn" : "", blocks->skip ? "Skip" : "",
+                     direction);
+        if (i) ssdei_text_add(&fields->text, ", ");
+        ssdei_text_add_string(&fields->text, name);
+    }
+    ssdei_text_add(&fields->text, "]");
+}
+
+static ssde_status ssdei_export_config(const ssdei_export *out, const ssde_unet2d_resampling resampling[2],
+                                       char **text) {
+    static const char *const times[] = {"positional", "fourier", "learned"};
+    static const char *const classes[] = {NULL, NULL, "timestep", "identity"};
+    const ssde_unet2d_desc *desc = &out->desc;
+    const char *act = desc->act_fn == SSDE_MISH   ? "mish"
+                      : desc->act_fn == SSDE_GELU ? "gelu"
+                      : desc->act_fn == SSDE_RELU ? "relu"
+                                                  : "silu";
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, out->net->context, NULL, "");
+    double sizes[SSDE_MAX_LEVELS];
+    int i;
+    ssdei_config_put_string(&fields, "_class_name", "UNet2DModel");
+    ssdei_config_put_string(&fields, "act_fn", act);
+    ssdei_field_flag(&fields, "add_attention", !desc->no_mid_attention);
+    ssdei_config_put_size(&fields, "attention_head_dim", desc->attention_head_dim);
+    ssdei_config_put_size(&fields, "attn_norm_num_groups", desc->attn_norm_num_groups);
+    for (i = 0; i < desc->num_levels; i++) sizes[i] = (double)desc->block_out_channels[i];
+    ssdei_field_list(&fields, "block_out_channels", sizes, desc->num_levels, SSDE_MAX_LEVELS);
+    ssdei_field_flag(&fields, "center_input_sample", desc->center_input_sample);
+    if (classes[desc->class_embed_type])
+        ssdei_config_put_string(&fields, "class_embed_type", classes[desc->class_embed_type]);
+    else
+        ssdei_config_put(&fields, "class_embed_type", "null");
+    ssdei_config_put_blocks(&fields, "down_block_types", desc, 0);
+    ssdei_field_int(&fields, "downsample_padding", desc->downsample_padding);
+    ssdei_config_put_string(&fields, "downsample_type", resampling[0] == SSDE_RESAMPLING_BLOCK ? "resnet" : "conv");
+    ssdei_field_number(&fields, "dropout", desc->dropout);
+    ssdei_field_flag(&fields, "flip_sin_to_cos", desc->flip_sin_to_cos);
+    ssdei_field_number(&fields, "freq_shift", desc->freq_shift);
+    ssdei_field_size(&fields, "in_channels", desc->in_channels);
+    ssdei_field_int(&fields, "layers_per_block", desc->layers_per_block);
+    ssdei_field_number(&fields, "mid_block_scale_factor", desc->mid_block_scale_factor);
+    ssdei_config_put(&fields, "mid_block_type", desc->no_mid_block ? "null" : "\"UNetMidBlock2D\"");
+    ssdei_field_number(&fields, "norm_eps", desc->norm_eps);
+    ssdei_config_put_size(&fields, "norm_num_groups", desc->norm_num_groups);
+    ssdei_config_put_size(&fields, "num_class_embeds", desc->num_class_embeds);
+    ssdei_config_put_size(&fields, "num_train_timesteps", desc->num_train_timesteps);
+    ssdei_field_size(&fields, "out_channels", desc->out_channels);
+    ssdei_config_put_string(&fields, "resnet_time_scale_shift", desc->scale_shift ? "scale_shift" : "default");
+    sizes[0] = (double)desc->height;
+    sizes[1] = (double)desc->width;
+    if (desc->height == desc->width)
+        ssdei_field_size(&fields, "sample_size", desc->width);
+    else
+        ssdei_field_list(&fields, "sample_size", sizes, 2, 2);
+    ssdei_config_put_size(&fields, "time_embedding_dim", desc->time_embedding_dim);
+    ssdei_config_put_string(&fields, "time_embedding_type", times[desc->time_embedding_type]);
+    ssdei_config_put_blocks(&fields, "up_block_types", desc, 1);
+    ssdei_config_put_string(&fields, "upsample_type", resampling[1] == SSDE_RESAMPLING_BLOCK ? "resnet" : "conv");
+    return ssdei_fields_finish(&fields, text);
+}
+
+/* ---- saving for diffusers: scheduler_config.json ---- */
+
+static ssde_status ssdei_export_refuse(const ssdei_export *out, const char *problem) {
+    return ssde_fail(out->net->context, SSDE_ERROR_UNSUPPORTED,
+                     "ssde_net_save_diffusers: diffusers has no scheduler for this SDE and network: %s; sde NULL saves "
+                     "the network alone",
+                     problem);
+}
+
+/* beta[i] = 1 - (m_i / m_(i - 1))^2 of what the network is told as i. */
+static ssde_status ssdei_export_betas(const ssdei_export *out, const ssde_sde *sde, ssdei_fields *fields) {
+    double before = 1.0, mean, std, label;
+    int i;
+    ssdei_config_put(fields, "trained_betas", "[");
+    for (i = 0; i < sde->num_scales; i++) {
+        const double t = (double)i / (sde->num_scales - 1);
+        ssdei_try(ssdei_marginal(out->net->context, sde, t, &mean, &std));
+        ssdei_try(ssde_sde_label(out->net->context, sde, t, &label));
+        if (fabs(mean * mean + std * std - 1.0) > 1e-5) return ssdei_export_refuse(out, "m^2 + std^2 is not 1");
+        if (fabs(label - i) > 1e-3) return ssdei_export_refuse(out, "labels are not the indices of its levels");
+        if (mean > before) return ssdei_export_refuse(out, "m grows from one level to the next");
+        if (i) ssdei_text_add(&fields->text, ", ");
+        ssdei_text_add_double(&fields->text, before > 0.0 ? 1.0 - mean / before * (mean / before) : 1.0);
+        before = mean;
+    }
+    ssdei_text_add(&fields->text, "]");
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_export_ddpm(const ssdei_export *out, const ssde_sde *sde, ssdei_fields *fields) {
+    const ssdei_meaning *means = &out->net->means;
+    const ssde_parameterisation output = ssdei_output_of(sde, means->output);
+    const char *prediction = output == SSDE_PREDICT_NOISE      ? "epsilon"
+                             : output == SSDE_PREDICT_DATA     ? "sample"
+                             : output == SSDE_PREDICT_VELOCITY ? "v_prediction"
+                                                               : NULL;
+    if (!prediction) return ssdei_export_refuse(out, "the output is neither noise nor data nor velocity");
+    if (out->desc.time_embedding_type == SSDE_UNET2D_FOURIER)
+        return ssdei_export_refuse(out, "the network's embedding wants VE's sigma");
+    ssdei_config_put_string(fields, "_class_name", "DDPMScheduler");
+    ssdei_field_int(fields, "num_train_timesteps", sde->num_scales);
+    ssdei_config_put_string(fields, "beta_schedule", "linear");
+    if (sde->kind == SSDE_VP && means->discrete) {
+        ssdei_field_number(fields, "beta_start", sde->beta_min / sde->num_scales);
+        ssdei_field_number(fields, "beta_end", sde->beta_max / sde->num_scales);
+    } else
+        ssdei_try(ssdei_export_betas(out, sde, fields));
+    ssdei_config_put_string(fields, "prediction_type", prediction);
+    ssdei_config_put_string(fields, "variance_type",
+                            out->desc.out_channels == 2 * out->desc.in_channels ? "learned_range" : "fixed_small");
+    ssdei_field_flag(fields, "clip_sample", 0);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_export_ve(const ssdei_export *out, const ssde_sde *sde, ssdei_fields *fields) {
+    const ssdei_meaning *means = &out->net->means;
+    if (out->desc.time_embedding_type != SSDE_UNET2D_FOURIER || means->discrete)
+        return ssdei_export_refuse(out, "under VE it tells the network sigma, which a Fourier embedding takes");
+    if (ssdei_output_of(sde, means->output) != SSDE_PREDICT_SCORE)
+        return ssdei_export_refuse(out, "the output under VE is another than the score");
+    ssdei_config_put_string(fields, "_class_name", "ScoreSdeVeScheduler");
+    ssdei_field_int(fields, "num_train_timesteps", sde->num_scales);
+    ssdei_field_number(fields, "sigma_min", sde->sigma_min);
+    ssdei_field_number(fields, "sigma_max", sde->sigma_max);
+    ssdei_field_number(fields, "sampling_eps", 1e-5);
+    ssdei_field_number(fields, "snr", 0.16);
+    ssdei_field_int(fields, "correct_steps", 1);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_export_scheduler(const ssdei_export *out, const ssde_sde *sde, char **text) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, out->net->context, NULL, "");
+    ssde_status status = ssde_sde_check(out->net->context, sde);
+    ssdei_try(status);
+    if (sde->kind == SSDE_VE)
+        status = ssdei_export_ve(out, sde, &fields);
+    else if (sde->kind == SSDE_VP || sde->kind == SSDE_TABULATED)
+        status = ssdei_export_ddpm(out, sde, &fields);
+    else
+        status = ssdei_export_refuse(out, "it is neither VP nor VE nor a table");
+    if (status == SSDE_OK) return ssdei_fields_finish(&fields, text);
+    ssdei_text_release(&fields.text);
+    return status;
+}
+
+/* ---- saving for diffusers: files ---- */
+
+/* A parameter under diffusers' name and in its shape. */
+static ssdei_parameter ssdei_export_parameter(const ssdei_export *out, size_t index) {
+    ssdei_parameter parameter = out->net->parameters[index];
+    ssde_parameter *info = &parameter.info;
+    char name[128], older[128];
+    const ssdei_diffusers_part *part;
+    if (!out->renamed) return parameter;
+    part = ssdei_diffusers_name(&out->paper, &out->net->parameters[index], name, older);
+    snprintf(info->name, sizeof info->name, "%.95s", name);
+    if (parameter.layout == SSDEI_LAYOUT_NIN && part->turned_rank) {
+        const size_t in = info->shape[0];
+        parameter.layout = SSDEI_LAYOUT_LINEAR;
+        info->rank = part->turned_rank;
+        info->shape[0] = info->shape[1];
+        info->shape[1] = in;
+        info->shape[2] = info->shape[3] = 1;
+    }
+    return parameter;
+}
+
+/* The weights, written and flushed, still under the name aside. */
+static ssde_status ssdei_export_weights(const ssdei_export *out, const char *path, ssdei_tensor_writer *writer) {
+    ssde_context *context = out->net->context;
+    ssde_status status;
+    float *scratch;
+    size_t i;
+    ssdei_tensor_writer_begin(writer, context);
+    ssdei_tensor_writer_metadata(writer, "format", "pt");
+    for (i = 0; i < out->net->parameter_count; i++) {
+        const ssdei_parameter parameter = ssdei_export_parameter(out, i);
+        ssdei_tensor_writer_declare(writer, "", parameter.info.name, parameter.info.rank, parameter.info.shape);
+    }
+    scratch = ssdei_parameter_scratch(context, out->net);
+    status = scratch ? ssdei_tensor_writer_open(writer, path) : SSDE_ERROR_MEMORY;
+    for (i = 0; i < out->net->parameter_count && status == SSDE_OK; i++) {
+        const ssdei_parameter parameter = ssdei_export_parameter(out, i);
+        ssdei_parameter_to_file(ssdei_kernels_for(context), &parameter, out->net->weights + parameter.offset, scratch);
+        ssdei_tensor_writer_put(writer, scratch, parameter.info.count);
+    }
+    ssdei_release(context, scratch);
+    return ssdei_tensor_writer_settle(writer, status);
+}
+
+enum { SSDEI_EXPORT_FILES = 3 };
+
+/* texts: of the scheduler, which may be NULL, and of the configuration, which comes last, as what a reader opens first.
+ */
+static ssde_status ssdei_export_write(const ssdei_export *out, const char *folder, char *const texts[2]) {
+    static const char *const names[] = {"scheduler_config.json", "config.json", "diffusion_pytorch_model.safetensors"};
+    static const int order[] = {2, 0, 1};
+    ssde_context *context = out->net->context;
+    const size_t length = strlen(folder), room = length + 48;
+    ssdei_tensor_writer weights;
+    ssdei_writer files[2], *each[SSDEI_EXPORT_FILES];
+    char *paths = (char *)ssdei_allocate(context, SSDEI_EXPORT_FILES, room);
+    ssde_status status = paths ? SSDE_OK : SSDE_ERROR_MEMORY;
+    int i;
+    if (!paths) return status;
+    memset(&weights, 0, sizeof weights);
+    memset(files, 0, sizeof files);
+    for (i = 0; i < SSDEI_EXPORT_FILES; i++) {
+        const char *slash = length && strchr("/\\", folder[length - 1]) ? "" : "/";
+        each[i] = i < 2 ? &files[i] : &weights.file;
+        snprintf(paths + (size_t)i * room, room, "%s%s%s", folder, slash, names[i]);
+    }
+    for (i = 0; i < 2 && status == SSDE_OK; i++) {
+        if (!texts[i]) continue;
+        status = ssdei_writer_open(&files[i], context, paths + (size_t)i * room);
+        if (status != SSDE_OK) break;
+        ssdei_writer_put(&files[i], texts[i], strlen(texts[i]));
+        status = ssdei_writer_flush(&files[i]);
+    }
+    if (status == SSDE_OK) status = ssdei_export_weights(out, paths + 2 * room, &weights);
+    for (i = 0; i < SSDEI_EXPORT_FILES && status == SSDE_OK; i++) status = ssdei_writer_commit(each[order[i]]);
+    for (i = 0; i < SSDEI_EXPORT_FILES && status != SSDE_OK; i++) ssdei_writer_abandon(each[i]);
+    ssdei_release(context, paths);
+    return status;
+}
+
+ssde_status ssde_net_save_diffusers(const ssde_net *net, const ssde_sde *sde, const char *folder) {
+    ssdei_export out;
+    ssdei_part part = {"", 0, NULL};
+    ssde_unet2d_resampling resampling[2];
+    char *texts[2] = {NULL, NULL};
+    ssde_status status;
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net->finished)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_save_diffusers: net is not finished");
+    if (!folder || !*folder)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_save_diffusers: folder is NULL or empty");
+    memset(&out, 0, sizeof out);
+    out.net = net;
+    part.values = net->weights;
+    ssdei_try(ssdei_export_read(&out, resampling));
+    ssdei_try(ssdei_part_finite(net->context, net, &part));
+    status = ssdei_export_config(&out, resampling, &texts[1]);
+    if (status == SSDE_OK && sde) status = ssdei_export_scheduler(&out, sde, &texts[0]);
+    if (status == SSDE_OK) status = ssdei_export_write(&out, folder, texts);
+    ssdei_release(net->context, texts[0]);
+    ssdei_release(net->context, texts[1]);
+    return status;
 }
 
 /* ---- models: checkpoints ----

@@ -26,6 +26,7 @@
 #include "test_core_sde.h"
 #include "test_core_tensor.h"
 #include "test_kernels.h"
+#include "test_nn_export.h"
 #include "test_nn_models.h"
 #include "test_nn_networks.h"
 #include "test_nn_operations.h"
@@ -51,11 +52,12 @@ static const test all_tests[] = {
     TEST_CORE_TENSOR_LIST(TEST_ENTRY) TEST_CORE_MATH_LIST(TEST_ENTRY) TEST_CORE_FILES_LIST(TEST_ENTRY)
         TEST_CORE_SDE_LIST(TEST_ENTRY) TEST_CORE_SCHEDULE_LIST(TEST_ENTRY) TEST_KERNELS_LIST(TEST_ENTRY)
             TEST_NN_OPERATIONS_LIST(TEST_ENTRY) TEST_NN_RUN_LIST(TEST_ENTRY) TEST_NN_NETWORKS_LIST(TEST_ENTRY)
-                TEST_NN_TRAIN_LIST(TEST_ENTRY) TEST_NN_MODELS_LIST(TEST_ENTRY) TEST_NN_UNET2D_LIST(TEST_ENTRY)
-                    TEST_NN_REFINENET_LIST(TEST_ENTRY) TEST_SOLVERS_SAMPLER_LIST(TEST_ENTRY)
-                        TEST_SOLVERS_CONDITION_LIST(TEST_ENTRY) TEST_SOLVERS_CLIP_LIST(TEST_ENTRY)
-                            TEST_SOLVERS_FLOW_LIST(TEST_ENTRY) TEST_SOLVERS_DISTANCE_LIST(TEST_ENTRY)
-                                TEST_NONLINEAR_LIST(TEST_ENTRY) TEST_ACROSS_LIST(TEST_ENTRY)};
+                TEST_NN_TRAIN_LIST(TEST_ENTRY) TEST_NN_MODELS_LIST(TEST_ENTRY) TEST_NN_EXPORT_LIST(TEST_ENTRY)
+                    TEST_NN_UNET2D_LIST(TEST_ENTRY) TEST_NN_REFINENET_LIST(TEST_ENTRY)
+                        TEST_SOLVERS_SAMPLER_LIST(TEST_ENTRY) TEST_SOLVERS_CONDITION_LIST(TEST_ENTRY)
+                            TEST_SOLVERS_CLIP_LIST(TEST_ENTRY) TEST_SOLVERS_FLOW_LIST(TEST_ENTRY)
+                                TEST_SOLVERS_DISTANCE_LIST(TEST_ENTRY) TEST_NONLINEAR_LIST(TEST_ENTRY)
+                                    TEST_ACROSS_LIST(TEST_ENTRY)};
 enum { TEST_COUNT = sizeof all_tests / sizeof all_tests[0] };
 
 /* A NAME selects the test of that name and all whose name continues it with '_': a room, or part of one. */
