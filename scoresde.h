@@ -624,8 +624,8 @@ ssde_status ssde_noise_levels(ssde_context *context, size_t dim, double sigma_mi
 /* Technique 4: the step_size for which `steps` (corrector_steps) of SSDE_PREDICTOR_SMLD at each of num_scales levels of
    this VE bring the noise of one level nearest to that of the next; *excess, which may be NULL, is the part by which
    its variance stays above it, the less the more steps. step_size is twice the paper's epsilon of 2020, whose steps are
-   epsilon sigma^2 / sigma_min^2: 6.2e-6 with 5 for CIFAR-10. As a Langevin corrector's, snr = sqrt(step_size) / (2
-   sigma_min). */
+   epsilon sigma^2 / sigma_min^2: 6.2e-6 with 5 for CIFAR-10; and so are NCSN's as run, whose 2e-5 is step_size 4e-5,
+   not the 2e-5 of its paper's algorithm 1. As a Langevin corrector's, snr = sqrt(step_size) / (2 sigma_min). */
 ssde_status ssde_langevin_step_size(ssde_context *context, const ssde_sde *sde, size_t steps, double *step_size,
                                     double *excess);
 
@@ -8093,7 +8093,7 @@ static void ssdei_schedule_rescale(int levels, int single, double *mean, double 
     int i;
     for (i = 0; i < levels; i++) {
         double shifted = ssdei_rounded(ssdei_rounded(mean[i], single) - last, single);
-        double level = i ? ssdei_rounded(shifted * factor, single) : first;
+        double level = i || single ? ssdei_rounded(shifted * factor, single) : first;
         double square = ssdei_rounded(level * level, single);
         if (single) {
             double kept = i ? ssdei_rounded(square / square_before, 1) : square;
@@ -8454,7 +8454,7 @@ void ssdei_output_map(ssde_parameterisation output, double sigma_data, double me
     }
 }
 
-static int ssdei_sigma_data_fits(double sigma_data) { return sigma_data >= 1e-6 && sigma_data <= 1e6; }
+static int ssdei_sigma_data_fits(double sigma_data) { return fabs(sigma_data) >= 1e-6 && fabs(sigma_data) <= 1e6; }
 
 ssde_status ssdei_output_check(ssde_context *context, const char *where, ssde_parameterisation output,
                                double sigma_data) {

@@ -190,7 +190,7 @@ typedef struct ssde_conv_desc {
     double init_scale; /* fan_avg uniform with this variance scale; 0 means 1e-10, as the reference */
     ssde_node residual;
     double scale;
-    int dilation; /* 1 to 2^20; 0: 1 */
+    int dilation; /* 1 to 8191; 0: 1 */
     int no_bias;  /* and no parameter of it */
 } ssde_conv_desc;
 ssde_conv_desc ssde_conv(size_t channels, int kernel); /* stride 1, same size, init_scale 1, no residual, scale 1 */
@@ -242,7 +242,10 @@ ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale)
 ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b);
 /* x (1 + scale) + shift at every pixel; scale_shift [1, 1, 2 channels] is scale, then shift. */
 ssde_node ssde_modulate(ssde_net *net, ssde_node x, ssde_node scale_shift);
-ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x);                            /* [1, 1, channels] */
+ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x); /* [1, 1, channels] */
+/* [1, 1 + pixels, channels]: the mean over the pixels, then they, each with its column of a table
+   name.positional_embedding [channels, 1 + pixels] added. */
+ssde_node ssde_tokens(ssde_net *net, ssde_node x, const char *name);
 ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift); /* scale x + shift */
 /* Mode train only: zero with probability p, 0 to below 1, else x / (1 - p); else the identity. p is rounded to a
    multiple of 2^-16, at most 1 - 2^-16. Value i of a sample is zero where 16 bits are below 65536 p: those of word
@@ -508,6 +511,56 @@ ssde_refinenet_desc ssde_ncsnv2_128(size_t height, size_t width, size_t channels
 ssde_refinenet_desc ssde_ncsnv2_256(size_t height, size_t width, size_t channels);
 ssde_status ssde_refinenet_create(ssde_net **net, const ssde_refinenet_desc *desc);
 size_t ssde_refinenet_memory(const ssde_refinenet_desc *desc);
+
+/* OpenAI's improved-diffusion and guided-diffusion (Nichol and Dhariwal 2021, Dhariwal and Nichol 2021, arXiv
+   2105.05233): U-Nets and classifiers of noisy images, and the process that they were trained with. Fields are the
+   flags of the command lines, which their files do not hold: where two networks have tensors of the same names and
+   shapes, as with either attention order, nothing but the flag tells them apart. */
+typedef struct ssde_openai_desc {
+    size_t image_size;   /* height and width; large_size of an upsampler */
+    size_t channels;     /* of an image: 3 */
+    size_t num_channels; /* classifier_width */
+    int num_res_blocks;  /* classifier_depth */
+    int num_levels;      /* entries of channel_mult; 0: those that image sizes of 32, 64, 128, 256 and 512 have there */
+    double channel_mult[SSDE_MAX_LEVELS]; /* times num_channels, rounded down: a multiple of 32 */
+    int num_attention_resolutions;
+    size_t attention_resolutions[SSDE_MAX_LEVELS]; /* sizes of the levels that have attention; no level's: none has */
+    /* Heads of num_head_channels each, or, where that is 0, num_heads, on the way up num_heads_upsample (0: num_heads);
+       0 is their -1. */
+    size_t num_heads, num_head_channels, num_heads_upsample;
+    int use_new_attention_order; /* rows of qkv: all q, all k, all v; else q, k and v of each head */
+    int use_scale_shift_norm, resblock_updown;
+    int no_conv_resample; /* conv_resample False */
+    int learn_sigma;      /* twice the channels come out: a learned variance */
+    int super_res;  /* twice the channels come in: x, and behind it an image to be enlarged, resized bilinearly. Score
+                       nets cannot give it that: ssde_run_forward can */
+    size_t classes; /* 1000 with class_cond, else 0; of a classifier those that it tells apart */
+    double dropout;
+    const char *classifier_pool;       /* NULL: a U-Net; a classifier's "attention" or "adaptive" */
+    int diffusion_steps;               /* 2 to 2^20 */
+    ssde_schedule_kind noise_schedule; /* linear (1e-4 to 0.02, times 1000 / diffusion_steps) or cosine */
+    int rescale_timesteps;             /* labels are indices of steps times 1000 / diffusion_steps */
+    int predict_xstart;                /* the output is data; else noise */
+    uint64_t seed;
+    ssde_context *context;
+} ssde_openai_desc;
+/* guided-diffusion's own: 128 channels, 2 blocks, attention at 16 and 8, 4 heads, scale-shift norms; 1000 linear steps.
+   improved-diffusion's differ in rescale_timesteps = 1. */
+ssde_openai_desc ssde_openai_defaults(size_t image_size);
+/* The flags of a published model by its file's name without ".pt": "64x64_diffusion", "256x256_classifier",
+   "cifar10_uncond_50M_500K". An unknown name is an error. */
+ssde_status ssde_openai_find(ssde_context *context, const char *name, ssde_openai_desc *desc);
+const char *ssde_openai_name(size_t index); /* NULL behind the last */
+/* The U-Net, or a classifier's way down and middle, as the general one. */
+ssde_status ssde_openai_unet2d(const ssde_openai_desc *desc, ssde_unet2d_desc *shape);
+ssde_status ssde_openai_create(ssde_net **net, const ssde_openai_desc *desc);
+size_t ssde_openai_memory(const ssde_openai_desc *desc);
+/* The levels of a run for ssde_tabulated: timestep_respacing NULL or "": all steps of the process; "ddimN": N steps of
+   equal stride; "250" or "10,15,20": so many steps of each of as many equal sections. Labels are the steps of the whole
+   process, rescaled where they are. mean, std and label have room for diffusion_steps; *levels is how many there are.
+ */
+ssde_status ssde_openai_levels(const ssde_openai_desc *desc, const char *timestep_respacing, double *mean, double *std,
+                               double *label, int *levels);
 
 /* p_t(class | x): the way down and the middle of the U-Net `body`, a norm, the mean over pixels, and a linear layer to
    `classes` logits. */
@@ -775,7 +828,8 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
    the model's; the only set of a file without the word ema is taken for either. What an average lacks because it is
    frozen is the model's. Also averaged is the list "shadow_params" of the reference's own checkpoint_N.pth
    (utils.py:22-29), which has no names (models/ema.py:24): the trainable parameters in the order that the model's state
-   in the same file has. None of the kind, or several, is an error that lists them. */
+   in the same file has; and the last of a list [model, optimizer, epoch, step, average], as NCSNv2's own repository
+   saves it. None of the kind, or several, is an error that lists them. */
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
 
@@ -801,6 +855,11 @@ ssde_status ssde_unet2d_load(ssde_net **net, const ssde_unet2d_desc *desc, const
    table with m^2 + std^2 = 1 whose labels are its indices, DDPMScheduler, with clip_sample false, and
    trained_betas where labels are not the indices of VP's N steps; noise, data and velocity are its prediction_type. */
 ssde_status ssde_net_save_diffusers(const ssde_net *net, const ssde_sde *sde, const char *folder);
+
+/* Builds the network of desc and loads its weights from a state dict of OpenAI's, a .pt as published or as their
+   training writes it, under their names: qkv is split into to_q, to_k and to_v by the order of rows that desc says. A
+   tensor missing, superfluous or of another shape is an error that names it. ssde_net_output says noise, or data. */
+ssde_status ssde_net_load_openai(ssde_net **net, const ssde_openai_desc *desc, const char *path);
 
 #ifdef __cplusplus
 }
@@ -908,6 +967,7 @@ typedef struct ssdei_meaning {
     int discrete;                 /* labels are indices of noise levels */
     int logarithm;                /* the network takes its label's logarithm; ssdei_net_meaning notes it */
     ssdei_levels levels;          /* the network's; noted likewise */
+    size_t beside;                /* of the input's channels, the last, which are not x */
 } ssdei_meaning;
 
 struct ssde_net {
@@ -994,7 +1054,7 @@ static int ssdei_parameter_rows_from_file(const ssdei_kernels *kernels, const ss
     size_t column, count, i;
     int finite = 1;
     for (column = 0; column < columns; column += count) {
-        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : SSDEI_BLOCK_COLUMNS;
+        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : (size_t)SSDEI_BLOCK_COLUMNS;
         kernels->transpose(file + column, columns, rows, count, block, rows);
         finite &= ssdei_first_nonfinite(block, count * rows) == count * rows;
         for (i = 0; i < count; i++)
@@ -1010,7 +1070,7 @@ static void ssdei_parameter_rows_to_file(const ssdei_kernels *kernels, const ssd
     float block[SSDEI_BLOCK_ROWS * SSDEI_BLOCK_COLUMNS];
     size_t column, count, i;
     for (column = 0; column < columns; column += count) {
-        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : SSDEI_BLOCK_COLUMNS;
+        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : (size_t)SSDEI_BLOCK_COLUMNS;
         for (i = 0; i < count; i++)
             memcpy(block + i * rows, memory + ssdei_parameter_place(info, taps, column + i) + first,
                    rows * sizeof *block);
@@ -1019,7 +1079,7 @@ static void ssdei_parameter_rows_to_file(const ssdei_kernels *kernels, const ssd
 }
 
 static size_t ssdei_parameter_rows(const ssde_parameter *info, size_t first) {
-    return info->shape[0] - first < SSDEI_BLOCK_ROWS ? info->shape[0] - first : SSDEI_BLOCK_ROWS;
+    return info->shape[0] - first < SSDEI_BLOCK_ROWS ? info->shape[0] - first : (size_t)SSDEI_BLOCK_ROWS;
 }
 
 /* All of a parameter, between memory and file order; see ssdei_layout. */
@@ -1230,7 +1290,8 @@ static void ssdei_net_move_last(ssde_net *net, size_t first, size_t count) {
     X(instance_norm, instance_norm_plan, instance_norm_forward, instance_norm_backward, instance_norm)  \
     X(max_pool, max_pool_plan, max_pool_forward, max_pool_backward, max_pool)                           \
     X(mean_pool, mean_pool_plan, mean_pool_forward, mean_pool_backward, linear)                         \
-    X(resize, resize_plan, resize_forward, resize_backward, linear)
+    X(resize, resize_plan, resize_forward, resize_backward, linear)                                     \
+    X(tokens, tokens_plan, tokens_forward, tokens_backward, linear)
 #define SSDEI_OPERATION_NAME(name, plan, forward, backward, tangent) SSDEI_OPERATION_##name,
 typedef enum ssdei_operation { SSDEI_OPERATIONS(SSDEI_OPERATION_NAME) SSDEI_OPERATION_COUNT } ssdei_operation;
 #undef SSDEI_OPERATION_NAME
@@ -1379,6 +1440,11 @@ ssde_parameterisation ssde_net_output(const ssde_net *net, double *sigma_data) {
 /* The output has the input's shape, or, which `learned` says, twice its channels. */
 static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net, int *learned) {
     const size_t *in = net->nodes[net->input].shape, *out = net->nodes[net->output].shape;
+    if (net->means.beside)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "%.0f of the network's %.0f input channels are an image to be enlarged, which is not x: "
+                         "wanted one that takes x alone",
+                         (double)net->means.beside, (double)in[2]);
     *learned = out[2] == 2 * in[2];
     if (in[0] == out[0] && in[1] == out[1] && (*learned || in[2] == out[2])) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_SHAPE,
@@ -1749,6 +1815,7 @@ static const float **ssdei_take_pointers(float *workspace, size_t *taken, size_t
 
 enum {
     SSDEI_MAX_TAPS = 9,
+    SSDEI_MOST_DILATION = 8191, /* whose taps are shorts */
     SSDEI_CHUNK_TILES = 8,
     SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
     SSDEI_DEPTH_BLOCK = 256,
@@ -1767,7 +1834,8 @@ struct ssdei_gather {
     size_t out_height, out_width, columns;
     int out_step, out_y, out_x;
     int step, taps; /* and reads (y * step + tap_y, x * step + tap_x) of every tap */
-    int tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS], dilation;
+    int dilation;
+    short tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS];
     signed char tap[SSDEI_MAX_TAPS]; /* its place in the kernel */
     signed char direction, winograd;
     float weight_scale;           /* of the packed weights */
@@ -1792,8 +1860,8 @@ static ssdei_gather ssdei_gather_forward(const ssdei_node *in, const ssdei_node 
     g.weight_scale = 1.0f;
     for (ky = 0; ky < node->kernel; ky++) {
         for (kx = 0; kx < node->kernel; kx++) {
-            g.tap_y[g.taps] = ky * node->dilation - node->pad_before;
-            g.tap_x[g.taps] = kx * node->dilation - node->pad_before;
+            g.tap_y[g.taps] = (short)(ky * node->dilation - node->pad_before);
+            g.tap_x[g.taps] = (short)(kx * node->dilation - node->pad_before);
             g.tap[g.taps] = (signed char)g.taps;
             g.taps++;
         }
@@ -1827,8 +1895,8 @@ static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node
         for (kx = node->kernel - 1; kx >= 0; kx--) {
             int x = parity_x + node->pad_before - kx * node->dilation;
             if (y % step || x % step) continue;
-            g.tap_y[g.taps] = y / step;
-            g.tap_x[g.taps] = x / step;
+            g.tap_y[g.taps] = (short)(y / step);
+            g.tap_x[g.taps] = (short)(x / step);
             g.tap[g.taps++] = (signed char)(ky * node->kernel + kx);
         }
     }
@@ -3320,8 +3388,10 @@ static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_
 static int ssdei_conv_check(ssde_net *net, const ssde_conv_desc *desc) {
     if (!net) return 0;
     if (!desc) return ssdei_net_fail(net, "conv2d: desc is NULL"), 0;
-    if (desc->dilation < 0 || desc->dilation > 1 << 20)
-        return ssdei_net_fail(net, "conv2d: dilation is %d, wanted 1 to 2^20, or 0, which is 1", desc->dilation), 0;
+    if (desc->dilation < 0 || desc->dilation > SSDEI_MOST_DILATION)
+        return ssdei_net_fail(net, "conv2d: dilation is %d, wanted 1 to %d, or 0, which is 1", desc->dilation,
+                              (int)SSDEI_MOST_DILATION),
+               0;
     if ((desc->kernel != 1 && desc->kernel != 3) || (desc->stride != 1 && desc->stride != 2) || desc->pad_before < 0 ||
         desc->pad_before >= ssdei_conv_kernel(desc) || desc->pad_after < 0 ||
         desc->pad_after >= ssdei_conv_kernel(desc))
@@ -4935,6 +5005,74 @@ static void ssdei_mean_pixels_backward_rows(ssde_run *run, int index, size_t beg
 }
 static void ssdei_mean_pixels_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_mean_pixels_backward_rows);
+}
+
+/* ---- operations: tokens ---- */
+
+ssde_node ssde_tokens(ssde_net *net, ssde_node x, const char *name) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    size_t channels, pixels;
+    int table;
+    if (!in) return -1;
+    channels = in->shape[2];
+    pixels = in->count / channels;
+    table = ssdei_net_add_parameter(
+        net, name, "positional_embedding", SSDEI_LAYOUT_LINEAR, pixels + 1, channels, 0, SSDEI_INITIALISE_FAN_AVERAGE,
+        0.5 * (double)(pixels + 1 + channels) / (double)channels); /* variance 1 / channels */
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_tokens, x, -1, -1, 1, pixels + 1, channels);
+    if (node) node->parameter = table;
+    return ssdei_last(net, node);
+}
+
+/* y_0 = mean of x over the pixels, y_{1 + p} = x_p, plus the table */
+static void ssdei_tokens_plan(ssde_run *run, int index) {
+    run->steps[index].workspace = 2 * run->net->nodes[index].shape[2];
+}
+
+static void ssdei_tokens_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->shape[1] - 1, row, c;
+    double *sums = (double *)(void *)ssdei_workspace(run, task);
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * pixels * channels;
+        float *y = ssdei_value(run, index) + row * node->count;
+        memset(sums, 0, channels * sizeof *sums);
+        run->nn->channel_sums(x, pixels, channels, sums);
+        for (c = 0; c < channels; c++) y[c] = (float)(sums[c] / (double)pixels);
+        memcpy(y + channels, x, pixels * channels * sizeof *y);
+        if (!ssdei_on_tangents(run))
+            run->nn->multiply_add(ssdei_weights(run, node->parameter), 1.0f, node->count, 1, y);
+    }
+}
+static void ssdei_tokens_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_tokens_forward_rows); }
+
+/* dx_p += dy_{1 + p} + dy_0 / pixels; the table's is the sum of the rows' dy */
+static void ssdei_tokens_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->shape[1] - 1, row, p;
+    (void)task;
+    for (row = begin; row < end; row++) {
+        const float *dy = ssdei_gradient(run, index) + row * node->count;
+        float *dx = ssdei_gradient(run, node->input[0]) + row * pixels * channels;
+        run->nn->multiply_add(dy + channels, 1.0f, pixels * channels, run->accumulate[0], dx);
+        for (p = 0; p < pixels; p++) run->nn->multiply_add(dy, 1.0f / (float)pixels, channels, 1, dx + p * channels);
+    }
+}
+static void ssdei_tokens_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *table = ssdei_weight_gradient(run, node->parameter);
+    size_t row;
+    for (row = 0; row < run->rows && table && !ssdei_on_tangents(run); row++)
+        run->nn->multiply_add(ssdei_gradient(run, index) + row * node->count, 1.0f, node->count, 1, table);
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_tokens_backward_rows);
+}
+
+/* The first of the tokens. */
+static ssde_node ssdei_first_token(ssde_net *net, ssde_node tokens) {
+    static const double one[1] = {1.0};
+    const ssdei_node *in = ssdei_look(net, tokens);
+    return in ? ssdei_resample(net, tokens, 1, (int)in->shape[1], 0, 0, one, 1) : -1;
 }
 
 /* ---- operations: tables, of classes and labels ---- */
@@ -7673,6 +7811,385 @@ size_t ssde_unet2d_memory(const ssde_unet2d_desc *desc) {
     return ssdei_net_measure(&net, ssdei_unet2d_build(&net, desc));
 }
 
+/* ---- networks: OpenAI's ---- */
+
+enum {
+    SSDEI_OPENAI_CLASSES = 1,
+    SSDEI_OPENAI_VARIANCE = 2,
+    SSDEI_OPENAI_SCALE_SHIFT = 4,
+    SSDEI_OPENAI_UPDOWN = 8,
+    SSDEI_OPENAI_NEW_ORDER = 16,
+    SSDEI_OPENAI_COSINE = 32,
+    SSDEI_OPENAI_RESCALED = 64,
+    SSDEI_OPENAI_SUPER_RES = 128,
+    SSDEI_OPENAI_CLASSIFIER = 256,
+    SSDEI_OPENAI_IMPROVED = SSDEI_OPENAI_VARIANCE | SSDEI_OPENAI_SCALE_SHIFT,
+    SSDEI_OPENAI_GUIDED = SSDEI_OPENAI_IMPROVED | SSDEI_OPENAI_UPDOWN,
+    SSDEI_OPENAI_JUDGE = SSDEI_OPENAI_SCALE_SHIFT | SSDEI_OPENAI_UPDOWN | SSDEI_OPENAI_CLASSIFIER,
+    SSDEI_OPENAI_4000 = SSDEI_OPENAI_IMPROVED | SSDEI_OPENAI_COSINE | SSDEI_OPENAI_RESCALED
+};
+
+/* The flags in both READMEs; attention at `attention` and the `attentions` - 1 next smaller sizes. */
+static const struct ssdei_openai_model {
+    const char *name;
+    unsigned short size, width, blocks, heads, head_channels, attention, attentions, steps, dropout; /* in percent */
+    int flags;
+} ssdei_openai_models[] = {
+    {"64x64_diffusion", 64, 192, 3, 0, 64, 32, 3, 1000, 10,
+     SSDEI_OPENAI_GUIDED | SSDEI_OPENAI_CLASSES | SSDEI_OPENAI_COSINE | SSDEI_OPENAI_NEW_ORDER},
+    {"128x128_diffusion", 128, 256, 2, 4, 0, 32, 3, 1000, 0, SSDEI_OPENAI_GUIDED | SSDEI_OPENAI_CLASSES},
+    {"256x256_diffusion", 256, 256, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_GUIDED | SSDEI_OPENAI_CLASSES},
+    {"256x256_diffusion_uncond", 256, 256, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_GUIDED},
+    {"512x512_diffusion", 512, 256, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_GUIDED | SSDEI_OPENAI_CLASSES},
+    {"64_256_upsampler", 256, 192, 2, 4, 0, 32, 3, 1000, 0,
+     SSDEI_OPENAI_GUIDED | SSDEI_OPENAI_CLASSES | SSDEI_OPENAI_SUPER_RES},
+    {"128_512_upsampler", 512, 192, 2, 0, 64, 32, 2, 1000, 0,
+     SSDEI_OPENAI_GUIDED | SSDEI_OPENAI_CLASSES | SSDEI_OPENAI_SUPER_RES},
+    {"lsun_bedroom", 256, 256, 2, 0, 64, 32, 3, 1000, 10, SSDEI_OPENAI_GUIDED},
+    {"lsun_cat", 256, 256, 2, 0, 64, 32, 3, 1000, 10, SSDEI_OPENAI_GUIDED},
+    {"lsun_horse", 256, 256, 2, 0, 64, 32, 3, 1000, 10, SSDEI_OPENAI_GUIDED},
+    {"lsun_horse_nodropout", 256, 256, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_GUIDED},
+    {"64x64_classifier", 64, 128, 4, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_JUDGE | SSDEI_OPENAI_COSINE},
+    {"128x128_classifier", 128, 128, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_JUDGE},
+    {"256x256_classifier", 256, 128, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_JUDGE},
+    {"512x512_classifier", 512, 128, 2, 0, 64, 32, 3, 1000, 0, SSDEI_OPENAI_JUDGE},
+    {"imagenet64_uncond_100M_1500K", 64, 128, 3, 4, 0, 16, 2, 4000, 0, SSDEI_OPENAI_4000},
+    {"imagenet64_uncond_vlb_100M_1500K", 64, 128, 3, 4, 0, 16, 2, 4000, 0, SSDEI_OPENAI_4000},
+    {"cifar10_uncond_50M_500K", 32, 128, 3, 4, 0, 16, 2, 4000, 30, SSDEI_OPENAI_4000},
+    {"cifar10_uncond_vlb_50M_500K", 32, 128, 3, 4, 0, 16, 2, 4000, 30, SSDEI_OPENAI_4000},
+    {"imagenet64_cond_270M_250K", 64, 192, 3, 4, 0, 16, 2, 4000, 0,
+     SSDEI_OPENAI_IMPROVED | SSDEI_OPENAI_CLASSES | SSDEI_OPENAI_COSINE},
+    {"upsample_cond_500K", 256, 192, 2, 4, 0, 16, 2, 4000, 0,
+     SSDEI_OPENAI_IMPROVED | SSDEI_OPENAI_CLASSES | SSDEI_OPENAI_SUPER_RES},
+    {"lsun_uncond_100M_1200K_bs128", 256, 128, 2, 1, 0, 16, 1, 1000, 0, SSDEI_OPENAI_VARIANCE},
+    {"lsun_uncond_100M_2400K_bs64", 256, 128, 2, 1, 0, 16, 1, 1000, 0, SSDEI_OPENAI_VARIANCE}};
+
+enum { SSDEI_OPENAI_COUNT = sizeof ssdei_openai_models / sizeof *ssdei_openai_models };
+
+static void ssdei_openai_fill(ssde_openai_desc *desc, const struct ssdei_openai_model *model) {
+    const int flags = model->flags;
+    memset(desc, 0, sizeof *desc);
+    desc->image_size = model->size;
+    desc->channels = 3;
+    desc->num_channels = model->width;
+    desc->num_res_blocks = model->blocks;
+    desc->num_heads = model->heads;
+    desc->num_head_channels = model->head_channels;
+    for (; desc->num_attention_resolutions < model->attentions; desc->num_attention_resolutions++)
+        desc->attention_resolutions[desc->num_attention_resolutions] =
+            (size_t)model->attention >> desc->num_attention_resolutions;
+    desc->use_new_attention_order = (flags & SSDEI_OPENAI_NEW_ORDER) != 0;
+    desc->use_scale_shift_norm = (flags & SSDEI_OPENAI_SCALE_SHIFT) != 0;
+    desc->resblock_updown = (flags & SSDEI_OPENAI_UPDOWN) != 0;
+    desc->learn_sigma = (flags & SSDEI_OPENAI_VARIANCE) != 0;
+    desc->super_res = (flags & SSDEI_OPENAI_SUPER_RES) != 0;
+    desc->classes = flags & (SSDEI_OPENAI_CLASSES | SSDEI_OPENAI_CLASSIFIER) ? 1000 : 0;
+    desc->dropout = model->dropout / 100.0;
+    desc->classifier_pool = flags & SSDEI_OPENAI_CLASSIFIER ? "attention" : NULL;
+    desc->diffusion_steps = model->steps;
+    desc->noise_schedule = flags & SSDEI_OPENAI_COSINE ? SSDE_SCHEDULE_COSINE : SSDE_SCHEDULE_LINEAR;
+    desc->rescale_timesteps = (flags & SSDEI_OPENAI_RESCALED) != 0;
+}
+
+ssde_openai_desc ssde_openai_defaults(size_t image_size) {
+    static const struct ssdei_openai_model model = {"", 0, 128, 2, 4, 0, 16, 2, 1000, 0, SSDEI_OPENAI_SCALE_SHIFT};
+    ssde_openai_desc desc;
+    ssdei_openai_fill(&desc, &model);
+    desc.image_size = image_size;
+    return desc;
+}
+
+const char *ssde_openai_name(size_t index) {
+    return index < SSDEI_OPENAI_COUNT ? ssdei_openai_models[index].name : NULL;
+}
+
+ssde_status ssde_openai_find(ssde_context *context, const char *name, ssde_openai_desc *desc) {
+    size_t i = 0;
+    if (!name || !desc)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_openai_find: %s is NULL", name ? "desc" : "name");
+    while (i < SSDEI_OPENAI_COUNT && strcmp(name, ssdei_openai_models[i].name)) i++;
+    if (i == SSDEI_OPENAI_COUNT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no published model '%.60s': see ssde_openai_name", name);
+    ssdei_openai_fill(desc, &ssdei_openai_models[i]);
+    desc->context = context;
+    return SSDE_OK;
+}
+
+/* Widths of the levels over num_channels, as the scripts choose them; how many, 0 for other sizes. */
+static int ssdei_openai_multipliers(const ssde_openai_desc *desc, double *multipliers) {
+    static const struct {
+        size_t size;
+        int count;
+        double at[7];
+    } rows[] = {{512, 7, {0.5, 1, 1, 2, 2, 4, 4}},
+                {256, 6, {1, 1, 2, 2, 4, 4, 0}},
+                {128, 5, {1, 1, 2, 3, 4, 0, 0}},
+                {64, 4, {1, 2, 3, 4, 0, 0, 0}},
+                {32, 4, {1, 2, 2, 2, 0, 0, 0}}};
+    const size_t size = desc->super_res && desc->image_size == 512 ? 256 : desc->image_size;
+    size_t i;
+    for (i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].size != size) continue;
+        memcpy(multipliers, rows[i].at, sizeof rows[i].at);
+        return rows[i].count;
+    }
+    return 0;
+}
+
+static ssde_status ssdei_openai_check(const ssde_openai_desc *desc) {
+    ssde_context *context = desc->context;
+    int i;
+    if (desc->num_levels < 0 || desc->num_levels > SSDE_MAX_LEVELS || desc->num_attention_resolutions < 0 ||
+        desc->num_attention_resolutions > SSDE_MAX_LEVELS)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "num_levels is %d, num_attention_resolutions %d, wanted 0 to %d each", desc->num_levels,
+                         desc->num_attention_resolutions, SSDE_MAX_LEVELS);
+    if (!desc->num_channels || desc->num_channels > 65536 || !desc->channels || desc->channels > 4096)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "num_channels is %.0f, channels %.0f, wanted 1 to 65536, 1 to 4096",
+                         (double)desc->num_channels, (double)desc->channels);
+    for (i = 0; i < desc->num_attention_resolutions; i++)
+        if (!desc->attention_resolutions[i])
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "attention_resolutions[%d] is 0", i);
+    if (!desc->num_heads && !desc->num_head_channels)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_heads and num_head_channels are 0");
+    if (!desc->classifier_pool) return SSDE_OK;
+    if (strcmp(desc->classifier_pool, "attention") && strcmp(desc->classifier_pool, "adaptive"))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "classifier_pool is '%.40s', wanted 'attention' or 'adaptive'", desc->classifier_pool);
+    if (desc->classes < 2 || desc->classes > 1 << 20)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "classes is %.0f, wanted 2 to 2^20 of a classifier",
+                         (double)desc->classes);
+    if (desc->super_res || desc->learn_sigma || desc->predict_xstart)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "classifier_pool is '%s', but super_res, learn_sigma or predict_xstart is set",
+                         desc->classifier_pool);
+    if (!desc->num_head_channels && !strcmp(desc->classifier_pool, "attention"))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_head_channels is 0, wanted 1 or more of an attention pool");
+    return SSDE_OK;
+}
+
+/* Channels of each level, and which have attention. */
+static ssde_status ssdei_openai_levels_of(const ssde_openai_desc *desc, ssde_unet2d_desc *shape) {
+    double multipliers[SSDE_MAX_LEVELS];
+    int i, j;
+    memcpy(multipliers, desc->channel_mult, sizeof multipliers);
+    shape->num_levels = desc->num_levels ? desc->num_levels : ssdei_openai_multipliers(desc, multipliers);
+    if (!shape->num_levels)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
+                         "num_levels is 0, and image_size %.0f, wanted 32, 64, 128, 256, 512 or a channel_mult",
+                         (double)desc->image_size);
+    for (i = 0; i < shape->num_levels; i++) {
+        double width = floor(multipliers[i] * (double)desc->num_channels);
+        if (!(width >= 1.0 && width <= 65536.0 && fmod(width, 32.0) == 0.0))
+            return ssde_fail(desc->context, SSDE_ERROR_SHAPE,
+                             "channel_mult[%d] is %.9g, which gives %.9g channels, wanted a multiple of 32", i,
+                             multipliers[i], width);
+        shape->block_out_channels[i] = (size_t)width;
+        for (j = 0; j < desc->num_attention_resolutions; j++)
+            if (desc->image_size / desc->attention_resolutions[j] == (size_t)1 << i) shape->down[i].attention = 1;
+        shape->down[i].resampling = desc->resblock_updown    ? SSDE_RESAMPLING_BLOCK
+                                    : desc->no_conv_resample ? SSDE_RESAMPLING_PLAIN
+                                                             : SSDE_RESAMPLING_CONV;
+        shape->up[i] = shape->down[i];
+        if ((shape->down[i].attention || i == shape->num_levels - 1) && desc->num_head_channels &&
+            shape->block_out_channels[i] % desc->num_head_channels)
+            return ssde_fail(desc->context, SSDE_ERROR_SHAPE, "num_head_channels is %.0f, wanted a divisor of %.0f",
+                             (double)desc->num_head_channels, width);
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_openai_unet2d(const ssde_openai_desc *desc, ssde_unet2d_desc *shape) {
+    ssde_unet2d_desc made;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    if (!shape) return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_openai_unet2d: shape is NULL");
+    ssdei_try(ssdei_openai_check(desc));
+    memset(&made, 0, sizeof made);
+    made.height = made.width = desc->image_size;
+    made.in_channels = desc->channels * (desc->super_res ? 2 : 1);
+    made.out_channels = desc->channels * (desc->learn_sigma ? 2 : 1);
+    made.layers_per_block = desc->num_res_blocks;
+    made.downsample_padding = 1;
+    made.act_fn = SSDE_SILU;
+    made.dropout = desc->dropout;
+    made.norm_num_groups = made.attn_norm_num_groups = 32;
+    made.norm_eps = 1e-5;
+    made.scale_shift = desc->use_scale_shift_norm != 0;
+    made.attention_head_dim = desc->num_head_channels;
+    if (!desc->num_head_channels) {
+        made.num_heads = desc->num_heads;
+        made.num_heads_up = desc->num_heads_upsample;
+    }
+    made.mid_block_scale_factor = 1.0;
+    made.time_width = desc->num_channels;
+    made.flip_sin_to_cos = 1;
+    if (desc->classes && !desc->classifier_pool) {
+        made.class_embed_type = SSDE_UNET2D_CLASS_TABLE;
+        made.num_class_embeds = desc->classes;
+    }
+    made.seed = desc->seed;
+    made.context = desc->context;
+    ssdei_try(ssdei_openai_levels_of(desc, &made));
+    *shape = made;
+    return SSDE_OK;
+}
+
+/* A classifier of noisy images: a U-Net's way down and middle, and what gives the logits. */
+typedef struct ssdei_encoder {
+    ssde_unet2d_desc body;
+    size_t classes;
+    int adaptive; /* the mean; else attention from the mean to all pixels */
+} ssdei_encoder;
+
+static ssde_node ssdei_encoder_pool(ssdei_unet2d *unet, ssde_node h, size_t classes) {
+    ssde_net *net = unet->net;
+    const size_t channels = ssdei_unet2d_channels(unet, h);
+    size_t width, heads = ssdei_unet2d_heads(unet->desc, unet->desc->num_heads, channels, &width);
+    ssde_node tokens = ssde_tokens(net, h, "pool"), q, k, v;
+    q = ssde_linear(net, ssdei_first_token(net, tokens), channels, 1.0, "pool.to_q");
+    k = ssde_linear(net, tokens, channels, 1.0, "pool.to_k");
+    v = ssde_linear(net, tokens, channels, 1.0, "pool.to_v");
+    return ssde_linear(net, ssde_attention(net, q, k, v, heads), classes, 1.0, "pool.to_out.0");
+}
+
+static ssde_status ssdei_encoder_describe(ssde_net *net, ssde_node output, const ssdei_encoder *desc);
+
+static ssde_status ssdei_encoder_build(ssde_net **net, const ssdei_encoder *desc) {
+    ssdei_unet2d unet;
+    ssde_node h = -1, skips[SSDEI_MAX_SKIPS];
+    int count = 0;
+    *net = NULL;
+    ssdei_try(ssdei_unet2d_begin(&unet, &desc->body, net, skips, &count, &h));
+    h = ssdei_unet2d_norm(&unet, h, ssdei_unet2d_style_of(&unet, h, 0, 0).groups, SSDE_SILU, "conv_norm_out");
+    h = desc->adaptive ? ssde_linear(*net, ssde_mean_pixels(*net, h), desc->classes, 0.0, "conv_out")
+                       : ssdei_encoder_pool(&unet, h, desc->classes);
+    return ssdei_encoder_describe(*net, h, desc);
+}
+
+static ssde_status ssdei_openai_build(ssde_net **net, const ssde_openai_desc *desc) {
+    ssdei_encoder encoder;
+    *net = NULL;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    ssdei_try(ssde_openai_unet2d(desc, &encoder.body));
+    encoder.classes = desc->classes;
+    encoder.adaptive = desc->classifier_pool && !strcmp(desc->classifier_pool, "adaptive");
+    ssdei_try(desc->classifier_pool ? ssdei_encoder_build(net, &encoder) : ssdei_unet2d_build(net, &encoder.body));
+    (*net)->means.discrete = 1;
+    if (desc->classifier_pool) return SSDE_OK;
+    (*net)->means.output = desc->predict_xstart ? SSDE_PREDICT_DATA : SSDE_PREDICT_NOISE;
+    (*net)->means.beside = desc->super_res ? desc->channels : 0;
+    return SSDE_OK;
+}
+
+ssde_status ssde_openai_create(ssde_net **net, const ssde_openai_desc *desc) {
+    if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
+    return ssdei_net_complete(net, ssdei_openai_build(net, desc));
+}
+
+size_t ssde_openai_memory(const ssde_openai_desc *desc) {
+    ssde_net *net;
+    return ssdei_net_measure(&net, ssdei_openai_build(&net, desc));
+}
+
+/* The tables of all steps, in which those taken move to the front. */
+typedef struct ssdei_respacing {
+    const ssde_openai_desc *desc;
+    double *mean, *std, *label;
+    int count; /* taken */
+} ssdei_respacing;
+
+/* In order; the label is a product of floats there. */
+static void ssdei_respacing_take(ssdei_respacing *r, int step) {
+    const float scale = r->desc->rescale_timesteps ? (float)(1000.0 / r->desc->diffusion_steps) : 1.0f;
+    r->mean[r->count] = r->mean[step];
+    r->std[r->count] = r->std[step];
+    r->label[r->count++] = (double)((float)step * scale);
+}
+
+/* A whole number of up to 7 digits, behind which *text then is; -1: none. */
+static int ssdei_respacing_number(const char **text) {
+    int number = 0, digits = 0;
+    while (**text == ' ') ++*text;
+    for (; **text >= '0' && **text <= '9' && digits < 8; digits++) number = 10 * number + (*(*text)++ - '0');
+    while (**text == ' ') ++*text;
+    return digits && digits < 8 ? number : -1;
+}
+
+/* The least stride that gives so many steps. */
+static ssde_status ssdei_respacing_ddim(ssdei_respacing *r, const char *text) {
+    const int steps = r->desc->diffusion_steps, wanted = ssdei_respacing_number(&text);
+    int stride = 1, step;
+    while (stride < steps && (steps - 1) / stride + 1 != wanted) stride++;
+    if (*text || stride == steps)
+        return ssde_fail(r->desc->context, SSDE_ERROR_ARGUMENT,
+                         "timestep_respacing: no whole stride makes %d of %d steps", wanted, steps);
+    for (step = 0; step < steps; step += stride) ssdei_respacing_take(r, step);
+    return SSDE_OK;
+}
+
+/* Of each section the first and the last step, and those between, rounded to even as Python does. */
+static ssde_status ssdei_respacing_sections(ssdei_respacing *r, const char *text) {
+    const char *at = text;
+    int sections = 1, start = 0, section, i;
+    for (; *at; at++) sections += *at == ',';
+    for (section = 0; section < sections; section++) {
+        const int steps = r->desc->diffusion_steps, size = steps / sections + (section < steps % sections);
+        const int wanted = ssdei_respacing_number(&text);
+        const double stride = wanted > 1 ? (double)(size - 1) / (double)(wanted - 1) : 1.0;
+        double place = 0.0;
+        if (wanted < 0 || *text != (section < sections - 1 ? ',' : 0))
+            return ssde_fail(r->desc->context, SSDE_ERROR_ARGUMENT,
+                             "timestep_respacing: entry %d is no number, wanted 'ddimN', or numbers of steps as in "
+                             "'250' or '10,15,20'",
+                             section + 1);
+        if (wanted > size)
+            return ssde_fail(r->desc->context, SSDE_ERROR_ARGUMENT,
+                             "timestep_respacing: entry %d is %d, but the section has %d steps", section + 1, wanted,
+                             size);
+        for (i = 0; i < wanted; i++, place += stride) ssdei_respacing_take(r, start + (int)rint(place));
+        start += size;
+        text++;
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_openai_levels(const ssde_openai_desc *desc, const char *timestep_respacing, double *mean, double *std,
+                               double *label, int *levels) {
+    ssde_schedule_desc schedule;
+    ssdei_respacing r = {desc, mean, std, label, 0};
+    int i;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    if (!mean || !std || !label || !levels)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_openai_levels: %s is NULL",
+                         !mean    ? "mean"
+                         : !std   ? "std"
+                         : !label ? "label"
+                                  : "levels");
+    if (desc->noise_schedule != SSDE_SCHEDULE_LINEAR && desc->noise_schedule != SSDE_SCHEDULE_COSINE)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "noise_schedule is %d, wanted linear or cosine",
+                         (int)desc->noise_schedule);
+    if (desc->diffusion_steps < 2 || desc->diffusion_steps > 1 << 20)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "diffusion_steps is %d, wanted 2 to 2^20",
+                         desc->diffusion_steps);
+    schedule = ssde_schedule_defaults(desc->noise_schedule);
+    schedule.levels = desc->diffusion_steps;
+    schedule.beta_start = 1000.0 / desc->diffusion_steps * 0.0001;
+    schedule.beta_end = 1000.0 / desc->diffusion_steps * 0.02;
+    if (desc->noise_schedule == SSDE_SCHEDULE_COSINE) schedule.beta_start = schedule.beta_end = 0.0;
+    schedule.context = desc->context;
+    ssdei_try(ssde_schedule_levels(&schedule, mean, std));
+    if (!timestep_respacing || !*timestep_respacing)
+        for (i = 0; i < desc->diffusion_steps; i++) ssdei_respacing_take(&r, i);
+    else if (!strncmp(timestep_respacing, "ddim", 4))
+        ssdei_try(ssdei_respacing_ddim(&r, timestep_respacing + 4));
+    else
+        ssdei_try(ssdei_respacing_sections(&r, timestep_respacing));
+    *levels = r.count;
+    if (r.count >= 2) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "timestep_respacing: %d steps, wanted 2 or more", r.count);
+}
+
 /* ---- networks: classifier ---- */
 
 ssde_classifier_desc ssde_classifier_of(const ssde_unet_desc *body, size_t classes) {
@@ -9640,6 +10157,7 @@ static const char *const ssdei_unet_names[] = {"ncsnpp", "ddpm", NULL};
 static const char *const ssdei_classifier_names[] = {"classifier", NULL};
 static const char *const ssdei_mlp_names[] = {"mlp", NULL};
 static const char *const ssdei_unet2d_names[] = {"unet2d", NULL};
+static const char *const ssdei_encoder_names[] = {"unet2d_classifier", NULL};
 
 /* Whether a field that may be missing is there: when writing, where its value is not the usual one. */
 static int ssdei_field_present(ssdei_fields *fields, const char *key, int unusual) {
@@ -9776,14 +10294,15 @@ static void ssdei_unet2d_blocks_field(ssdei_fields *fields, const char *key, ssd
     }
 }
 
-static void ssdei_unet2d_fields(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+/* Under "model.name" or, for a classifier's, another key. */
+static void ssdei_unet2d_fields(ssdei_fields *fields, const char *name, ssde_unet2d_desc *desc) {
     static const char *const times[] = {"positional", "fourier", "learned", NULL};
     static const char *const classes[] = {"none", "table", "timestep", "identity", NULL};
     static const char *const activations[] = {"silu", "mish", "gelu", "relu", NULL};
     static const ssde_activation functions[] = {SSDE_SILU, SSDE_MISH, SSDE_GELU, SSDE_RELU};
     double numbers[SSDE_MAX_LEVELS];
     int i, act = 0;
-    ssdei_field_choice(fields, "model.name", 0, ssdei_unet2d_names);
+    ssdei_field_choice(fields, name, 0, ssdei_unet2d_names);
     desc->height = ssdei_field_size(fields, "data.image_height", desc->height);
     desc->width = ssdei_field_size(fields, "data.image_width", desc->width);
     desc->in_channels = ssdei_field_size(fields, "model.in_channels", desc->in_channels);
@@ -9897,7 +10416,22 @@ static ssde_status ssdei_unet2d_describe(ssde_net *net, ssde_node output, const 
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
     ssde_unet2d_desc copy = *desc;
     if (net->status != SSDE_OK) return net->status;
-    ssdei_unet2d_fields(&fields, &copy);
+    ssdei_unet2d_fields(&fields, "model.name", &copy);
+    return ssdei_net_described(net, output, &fields);
+}
+
+static void ssdei_encoder_fields(ssdei_fields *fields, ssdei_encoder *desc) {
+    ssdei_field_choice(fields, "model.name", 0, ssdei_encoder_names);
+    desc->classes = ssdei_field_size(fields, "classifier.classes", desc->classes);
+    desc->adaptive = ssdei_field_flag(fields, "classifier.adaptive_pool", desc->adaptive);
+    ssdei_unet2d_fields(fields, "classifier.body", &desc->body);
+}
+
+static ssde_status ssdei_encoder_describe(ssde_net *net, ssde_node output, const ssdei_encoder *desc) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
+    ssdei_encoder copy = *desc;
+    if (net->status != SSDE_OK) return net->status;
+    ssdei_encoder_fields(&fields, &copy);
     return ssdei_net_described(net, output, &fields);
 }
 
@@ -9906,6 +10440,8 @@ static ssde_status ssdei_unet2d_describe(ssde_net *net, ssde_node output, const 
 static void ssdei_meaning_fields(ssdei_fields *fields, ssdei_meaning *means) {
     if (ssdei_field_present(fields, "training.continuous", 1))
         means->discrete = !ssdei_field_flag(fields, "training.continuous", !means->discrete);
+    if (ssdei_field_present(fields, "model.channels_beside_x", means->beside > 0))
+        means->beside = ssdei_field_size(fields, "model.channels_beside_x", means->beside);
     if (!ssdei_field_present(fields, "training.output", means->output != SSDE_PREDICT_DEFAULT)) return;
     means->output = (ssde_parameterisation)ssdei_field_choice(fields, "training.output", (int)means->output,
                                                               ssdei_parameterisation_names);
@@ -10028,6 +10564,10 @@ typedef struct ssdei_source {
     const ssde_file_tensor *tensor; /* NULL: in none; they stay as they are */
     size_t place;                   /* among the file's */
     int turned_rank; /* 2 or 4: the parameter is [in, out], the tensor [out, in] or [out, in, 1, 1]; else 0 */
+    /* 1 or more: the tensor has so many axes of 1 behind those of the parameter, less 1. Its rows are then `runs` times
+       those of `parts` parameters in turn, of which this is number `part`. */
+    int shaped;
+    size_t parts, part, runs;
 } ssdei_source;
 
 /* What loading has at hand. */
@@ -10069,23 +10609,14 @@ static ssde_status ssdei_parameter_read(const ssdei_loading *loading, const ssde
                      ssde_tensor_file_path(loading->file), tensor->name);
 }
 
-/* Reads the tensor of one parameter, checked, into `weights` in memory order. */
-static ssde_status ssdei_parameter_load(const ssdei_loading *loading, size_t index, float *weights) {
+/* Reads a tensor, checked to be such a parameter, into `weights` in memory order. */
+static ssde_status ssdei_tensor_load(const ssdei_loading *loading, const ssde_file_tensor *tensor,
+                                     const ssdei_parameter *wanted, float *weights) {
     ssde_context *context = loading->context;
     const ssde_tensor_file *file = loading->file;
-    const ssdei_source *source = &loading->sources[index];
-    ssdei_parameter wanted = loading->net->parameters[index];
-    ssde_parameter *info = &wanted.info;
-    const ssde_file_tensor *tensor = source->tensor;
+    const ssde_parameter *info = &wanted->info;
     int axis, same;
     if (tensor->problem) return ssde_tensor_file_read(file, tensor, loading->scratch);
-    if (source->turned_rank) {
-        wanted.layout = SSDEI_LAYOUT_LINEAR;
-        info->rank = source->turned_rank;
-        info->shape[0] = loading->net->parameters[index].info.shape[1];
-        info->shape[1] = loading->net->parameters[index].info.shape[0];
-        info->shape[2] = info->shape[3] = 1;
-    }
     same = tensor->rank == info->rank;
     for (axis = 0; same && axis < info->rank; axis++) same = tensor->shape[axis] == info->shape[axis];
     if (!same)
@@ -10097,7 +10628,45 @@ static ssde_status ssdei_parameter_load(const ssdei_loading *loading, size_t ind
     if (tensor->dtype[0] != 'F' && strcmp(tensor->dtype, "BF16"))
         return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s': tensor '%.80s' has dtype %s, not a floating one",
                          ssde_tensor_file_path(file), tensor->name, tensor->dtype);
-    return ssdei_parameter_read(loading, tensor, &wanted, weights + wanted.offset);
+    return ssdei_parameter_read(loading, tensor, wanted, weights + wanted->offset);
+}
+
+/* Of one parameter. */
+static ssde_status ssdei_parameter_load(const ssdei_loading *loading, size_t index, float *weights) {
+    const ssdei_source *source = &loading->sources[index];
+    ssdei_parameter wanted = loading->net->parameters[index];
+    if (source->turned_rank) {
+        wanted.layout = SSDEI_LAYOUT_LINEAR;
+        wanted.info.rank = source->turned_rank;
+        wanted.info.shape[0] = loading->net->parameters[index].info.shape[1];
+        wanted.info.shape[1] = loading->net->parameters[index].info.shape[0];
+        wanted.info.shape[2] = wanted.info.shape[3] = 1;
+    }
+    return ssdei_tensor_load(loading, source->tensor, &wanted, weights);
+}
+
+/* The same of some rows of a tensor. */
+static ssde_status ssdei_part_load(const ssdei_loading *loading, size_t index, float *weights) {
+    const ssdei_source *source = &loading->sources[index];
+    const ssdei_parameter *parameter = &loading->net->parameters[index];
+    const size_t run = parameter->info.count / source->runs, all = ssdei_multiply(parameter->info.count, source->parts);
+    float *whole = (float *)ssdei_allocate(loading->context, all + parameter->info.count, sizeof *whole);
+    float *own = whole + all;
+    ssdei_parameter tensor = *parameter;
+    ssde_status status;
+    size_t i;
+    if (!whole) return SSDE_ERROR_MEMORY;
+    tensor.layout = SSDEI_LAYOUT_PLAIN;
+    tensor.offset = 0;
+    tensor.info.count = all;
+    tensor.info.shape[0] *= source->parts;
+    for (i = 1; i < (size_t)source->shaped && parameter->info.rank > 1; i++) tensor.info.shape[tensor.info.rank++] = 1;
+    status = ssdei_tensor_load(loading, source->tensor, &tensor, whole);
+    for (i = 0; i < source->runs && status == SSDE_OK; i++)
+        memcpy(own + i * run, whole + (i * source->parts + source->part) * run, run * sizeof *own);
+    if (status == SSDE_OK) ssdei_parameter_from_file(loading->kernels, parameter, own, weights + parameter->offset);
+    ssdei_release(loading->context, whole);
+    return status;
 }
 
 /* The tensor of this name, or an error that names it. */
@@ -10119,7 +10688,9 @@ static ssde_status ssdei_weights_read(ssde_context *context, const ssde_net *net
     ssde_status status = block ? find(how, &loading) : SSDE_ERROR_MEMORY;
     size_t i;
     for (i = 0; i < net->parameter_count && status == SSDE_OK; i++)
-        if (loading.sources[i].tensor) status = ssdei_parameter_load(&loading, i, weights);
+        if (loading.sources[i].tensor)
+            status = loading.sources[i].shaped ? ssdei_part_load(&loading, i, weights)
+                                               : ssdei_parameter_load(&loading, i, weights);
     ssdei_release(context, block);
     return status;
 }
@@ -10216,6 +10787,9 @@ static void ssdei_sets_find(const ssde_net *net, const ssde_tensor_file *file, s
     for (i = j = 0; i < sets->count; i++)
         if (2 * sets->sets[i].found > net->parameter_count) sets->sets[j++] = sets->sets[i];
     sets->count = j;
+    if (j == 2 && !strncmp(sets->sets[0].name, "0.", 2) && sets->sets[1].length == 2 &&
+        !strncmp(sets->sets[1].name, "4.", 2))
+        sets->sets[1].averaged = 1; /* ermongroup's list: model, optimiser, epoch, step, average */
 }
 
 /* Adds the reference's lists, of which there is a first. */
@@ -10512,21 +11086,31 @@ static ssde_status ssdei_unet2d_load(ssdei_fields *fields, const ssde_tensor_fil
     ssde_unet2d_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.context = fields->context;
-    ssdei_unet2d_fields(fields, &desc);
+    ssdei_unet2d_fields(fields, "model.name", &desc);
     ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet2d_least(&desc)));
     return ssdei_net_complete_empty(net, ssdei_unet2d_build(net, &desc));
 }
 
+static ssde_status ssdei_encoder_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
+    ssdei_encoder desc;
+    memset(&desc, 0, sizeof desc);
+    desc.body.context = fields->context;
+    ssdei_encoder_fields(fields, &desc);
+    ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet2d_least(&desc.body) + (double)desc.classes));
+    return ssdei_net_complete_empty(net, ssdei_encoder_build(net, &desc));
+}
+
 /* What a file says its network is. */
 static ssde_status ssdei_model_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
-    static const char *const models[] = {"mlp",  "classifier", "unet2d",     "ncsnpp",     "ddpm",
-                                         "ncsn", "ncsnv2_64",  "ncsnv2_128", "ncsnv2_256", NULL};
+    static const char *const models[] = {"mlp",  "classifier", "unet2d",     "unet2d_classifier", "ncsnpp", "ddpm",
+                                         "ncsn", "ncsnv2_64",  "ncsnv2_128", "ncsnv2_256",        NULL};
     int model = ssdei_field_choice(fields, "model.name", 0, models);
     ssdei_try(fields->status);
     if (model == 0) return ssdei_mlp_load(fields, file, net);
     if (model == 1) return ssdei_classifier_load(fields, file, net);
     if (model == 2) return ssdei_unet2d_load(fields, file, net);
-    return model < 5 ? ssdei_unet_load(fields, file, net) : ssdei_refinenet_load(fields, file, net);
+    if (model == 3) return ssdei_encoder_load(fields, file, net);
+    return model < 6 ? ssdei_unet_load(fields, file, net) : ssdei_refinenet_load(fields, file, net);
 }
 
 static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
@@ -11418,6 +12002,159 @@ ssde_status ssde_net_save_diffusers(const ssde_net *net, const ssde_sde *sde, co
     return status;
 }
 
+/* ---- models: OpenAI's ----
+   guided_diffusion/unet.py. Parameters here have diffusers' names, of which each block's is one in a list of all of
+   OpenAI's on its way: input_blocks has conv_in and, for each level, its blocks and the way down, output_blocks the
+   blocks, the last of which has the way up, too. */
+
+typedef struct ssdei_openai_loading {
+    const ssde_openai_desc *desc;
+    ssde_unet2d_desc shape;
+} ssdei_openai_loading;
+
+/* The beginning of a name in `names`, ours and theirs, as theirs, behind `start`; 0 if it is none of them. */
+static int ssdei_openai_rename(const char *const (*names)[2], const char *name, const char *start, char theirs[128]) {
+    for (; (*names)[0]; names++) {
+        if (strncmp(name, (*names)[0], strlen((*names)[0]))) continue;
+        snprintf(theirs, 128, "%s%s%s", start, (*names)[1], name + strlen((*names)[0]));
+        return 1;
+    }
+    return 0;
+}
+
+static const char *const ssdei_openai_modules[][2] = {{"time_embedding.linear_1.", "time_embed.0."},
+                                                      {"time_embedding.linear_2.", "time_embed.2."},
+                                                      {"class_embedding.", "label_emb."},
+                                                      {"conv_in.", "input_blocks.0.0."},
+                                                      {"conv_norm_out.", "out.0."},
+                                                      {"conv_out.", "out.2."},
+                                                      {"pool.to_q.", "out.2.qkv_proj."},
+                                                      {"pool.to_k.", "out.2.qkv_proj."},
+                                                      {"pool.to_v.", "out.2.qkv_proj."},
+                                                      {"pool.to_out.0.", "out.2.c_proj."},
+                                                      {"pool.", "out.2."},
+                                                      {NULL, NULL}};
+static const char *const ssdei_openai_parts[][2] = {{"norm1.", "in_layers.0."},
+                                                    {"conv1.", "in_layers.2."},
+                                                    {"time_emb_proj.", "emb_layers.1."},
+                                                    {"norm2.", "out_layers.0."},
+                                                    {"conv2.", "out_layers.3."},
+                                                    {"conv_shortcut.", "skip_connection."},
+                                                    {"group_norm.", "norm."},
+                                                    {"to_q.", "qkv."},
+                                                    {"to_k.", "qkv."},
+                                                    {"to_v.", "qkv."},
+                                                    {"to_out.0.", "proj_out."},
+                                                    {"conv.", "conv."},
+                                                    {NULL, NULL}};
+
+/* Their name of a parameter of ours; whether it lies on the way up. */
+static int ssdei_openai_tensor(const ssdei_openai_loading *how, const char *name, char theirs[128]) {
+    const ssde_unet2d_desc *shape = &how->shape;
+    const int layers = shape->layers_per_block;
+    char way[16], kind[16], start[64];
+    int level, number, at = 0, up = 0;
+    if (sscanf(name, "%15[a-z]_blocks.%d.%15[a-z].%d.%n", way, &level, kind, &number, &at) == 4) {
+        const int sampler = strstr(kind, "samplers") != NULL;
+        int place = !strcmp(kind, "attentions");
+        up = !strcmp(way, "up");
+        if (up && sampler) place = 1 + shape->up[shape->num_levels - 1 - level].attention;
+        snprintf(start, sizeof start, "%s_blocks.%d.%d.", up ? "output" : "input",
+                 !up + level * (layers + 1) + (sampler ? layers : number), place);
+        if (sampler && !up && !strncmp(name + at, "conv.", 5))
+            snprintf(theirs, 128, "%sop.%s", start, name + at + 5);
+        else
+            ssdei_openai_rename(ssdei_openai_parts, name + at, start, theirs);
+    } else if (sscanf(name, "mid_block.%15[a-z].%d.%n", kind, &number, &at) == 2) {
+        snprintf(start, sizeof start, "middle_block.%d.", strcmp(kind, "attentions") ? 2 * number : 1);
+        ssdei_openai_rename(ssdei_openai_parts, name + at, start, theirs);
+    } else if (!strncmp(name, "conv_out.", 9) && how->desc->classifier_pool) {
+        snprintf(theirs, 128, "out.3.%s", name + 9);
+    } else {
+        ssdei_openai_rename(ssdei_openai_modules, name, "", theirs);
+    }
+    return up;
+}
+
+/* The tensor of a parameter, and which of its rows. */
+static ssde_status ssdei_openai_source(const ssdei_openai_loading *how, ssdei_loading *loading,
+                                       const ssdei_weight_set *set, size_t index) {
+    const ssde_openai_desc *desc = how->desc;
+    const ssde_parameter *info = &loading->net->parameters[index].info;
+    ssdei_source *source = &loading->sources[index];
+    const char *part = strstr(info->name, ".to_");
+    char theirs[128] = "", whole[400];
+    const int up = ssdei_openai_tensor(how, info->name, theirs);
+    snprintf(whole, sizeof whole, "%.*s%s", (int)set->length, set->name, theirs);
+    ssdei_try(ssdei_source_find(loading, index, whole));
+    source->parts = source->runs = 1;
+    if (desc->classifier_pool && !strncmp(info->name, "conv_out.", 9)) source->shaped = 3; /* [classes, C, 1, 1] */
+    if (!part) return SSDE_OK;
+    source->shaped = 2; /* [3 C, C, 1] or [C, C, 1] */
+    if (part[4] == 'o') return SSDE_OK;
+    source->parts = 3;
+    source->part = part[4] == 'q' ? 0 : part[4] == 'k' ? 1 : 2;
+    if (desc->use_new_attention_order || !strncmp(info->name, "pool.", 5)) return SSDE_OK;
+    source->runs = desc->num_head_channels          ? info->shape[0] / desc->num_head_channels
+                   : up && desc->num_heads_upsample ? desc->num_heads_upsample
+                                                    : desc->num_heads;
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_openai_sources(const void *how, ssdei_loading *loading) {
+    static const char first[] = "input_blocks.0.0.weight";
+    const ssde_tensor_file *file = loading->file;
+    const size_t count = loading->net->parameter_count;
+    ssdei_sets sets;
+    size_t prefix, i, j;
+    sets.count = 0;
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const char *name = ssde_tensor_file_get(file, i)->name;
+        if (ssdei_ends_in(name, first, &prefix)) ssdei_sets_add(&sets, name, prefix);
+    }
+    if (!sets.count)
+        return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'",
+                         ssde_tensor_file_path(file), first);
+    if (sets.count > 1) return ssdei_sets_fail(loading, &sets, "has several");
+    for (i = 0; i < count; i++)
+        ssdei_try(ssdei_openai_source((const ssdei_openai_loading *)how, loading, sets.sets, i));
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
+        if (tensor->number || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
+        for (j = 0; j < count && loading->sources[j].tensor != tensor; j++) continue;
+        if (j == count)
+            return ssde_fail(loading->context, SSDE_ERROR_FORMAT,
+                             "'%.100s' has a tensor '%.100s' that the network lacks", ssde_tensor_file_path(file),
+                             tensor->name);
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_net_load_openai(ssde_net **net, const ssde_openai_desc *desc, const char *path) {
+    ssdei_openai_loading how;
+    ssde_tensor_file *file;
+    ssde_net *built = NULL;
+    ssde_status status;
+    if (net) *net = NULL;
+    if (!net || !desc || !path)
+        return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_net_load_openai: %s is NULL",
+                         !net    ? "net"
+                         : !desc ? "desc"
+                                 : "path");
+    how.desc = desc;
+    ssdei_try(ssde_openai_unet2d(desc, &how.shape));
+    ssdei_try(ssde_tensor_file_open(desc->context, &file, path));
+    status = ssdei_net_complete_empty(&built, ssdei_openai_build(&built, desc));
+    if (status == SSDE_OK)
+        status = ssdei_weights_read(desc->context, built, file, ssdei_openai_sources, &how, built->weights);
+    ssde_tensor_file_close(file);
+    if (status != SSDE_OK)
+        ssde_net_destroy(built);
+    else
+        *net = built;
+    return status;
+}
+
 /* ---- models: checkpoints ----
    "model/NAME", "ema/NAME" of every parameter; "adam_m/NAME", "adam_v/NAME" of the trainable ones; averages that are
    kept, "average_0.05/NAME" and "average_0.10/NAME", of every one; in
@@ -12281,14 +13018,14 @@ SSDEI_KERNEL void SSDEI_T(rectify_backward)(int activation, const float *x, cons
 }
 
 /* The larger of two, the first of equals, NaN if one is. */
-SSDEI_HELPER ssdei_v SSDEI_T(larger)(ssdei_v a, ssdei_v b) {
+SSDEI_HELPER ssdei_v SSDEI_T(pool_larger)(ssdei_v a, ssdei_v b) {
     return ssdei_select_less(a, b, b, ssdei_select_less(b, a, a, ssdei_add(a, ssdei_sub(b, a))));
 }
 
 SSDEI_HELPER ssdei_v SSDEI_T(largest_tap)(const float *x, size_t stride, size_t taps, size_t n) {
     ssdei_v most = SSDEI_T(load_some)(x, n);
     size_t k;
-    for (k = 1; k < taps; k++) most = SSDEI_T(larger)(most, SSDEI_T(load_some)(x + k * stride, n));
+    for (k = 1; k < taps; k++) most = SSDEI_T(pool_larger)(most, SSDEI_T(load_some)(x + k * stride, n));
     return most;
 }
 

@@ -15,6 +15,7 @@
                            or taken to another SDE
        >>clip              bounds of what is denoised
        >>sampler           predictors, correctors and the driver that alternates them
+       >>scheduler         diffusers' scheduler_config.json as SDE and sampler
        >>ode               Dormand-Prince 5(4) over double, one step size per system
        >>flow              sampling, encoding and decoding by the probability-flow ODE
        >>likelihood        log-densities in nats and bits/dim by the same ODE
@@ -128,10 +129,10 @@ typedef enum ssde_grid {
     SSDE_GRID_KARRAS,    /* equally spaced s^(1 / rho) (Karras et al. 2022, eq. 5) */
     SSDE_GRID_COUNT
 } ssde_grid;
-/* times[steps + 1], decreasing; times[steps] = eps. 0 < eps < 1. Of the grids that need no SDE: uniform, reference,
+/* times[steps + 1], decreasing; times[steps] = eps. 0 <= eps < 1. Of the grids that need no SDE: uniform, reference,
    discrete, quadratic. */
 ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, size_t steps, double *times);
-/* The same for all; rho is Karras', 0: 7. */
+/* The same for all; rho is Karras', 0: 7. Log-SNR's and Karras' end where s is above 0. */
 ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
                                size_t steps, double *times);
 
@@ -244,11 +245,12 @@ ssde_condition ssde_measure_pigdm(ssde_linear_function forward, ssde_linear_func
 /* >>guidance
    Score models made of others, for samplers, the ODE and likelihoods alike. The objects own what they need at work;
    what is behind the models they are made of, and the conditions with what they point to, stay alive. Like every model,
-   one is at work on one thread at a time, and so are those it is made of. */
+   one is at work on one thread at a time, and so are those it is made of. They tell what is denoised and a learned
+   variance where those that they are made of do; the variance is the model's, of two the conditional one's. */
 
 /* The score of `model` and the terms of the chain `condition`. Samplers make one of these from their desc's condition
    themselves. Sample first_sample + i is row i < n of the conditions' arrays. The model has no vjp: likelihoods take
-   differences. */
+   differences; denoised and variance where the other has them. */
 typedef struct ssde_guided ssde_guided;
 ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, const ssde_sde *sde,
                                const ssde_score_model *model, const ssde_condition *condition, uint64_t first_sample,
@@ -274,7 +276,7 @@ ssde_cfg_desc ssde_cfg_defaults(void);
 ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_cfg_desc *desc);
 void ssde_cfg_destroy(ssde_cfg *guided);
 size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc);
-/* With vjp where both models have one. */
+/* With vjp where both models have one, with denoised and variance where they are two objects. */
 ssde_score_model ssde_cfg_model(ssde_cfg *guided);
 
 /* A model of the SDE `from` as one of the SDE `to`. In y = x / m and s = std / m all affine SDEs are one: at the t of
@@ -293,7 +295,7 @@ ssde_status ssde_converted_create(ssde_context *context, ssde_converted **conver
 void ssde_converted_destroy(ssde_converted *converted);
 size_t ssde_converted_memory(ssde_context *context, const ssde_sde *from, const ssde_score_model *model,
                              const ssde_sde *to);
-/* With vjp where the model has one. */
+/* With vjp, denoised and variance where the model has them. */
 ssde_score_model ssde_converted_model(ssde_converted *converted);
 
 /* >>clip
@@ -309,6 +311,9 @@ typedef struct ssde_clip {
     ssde_clip_kind kind;
     double low, high; /* low < high, floats */
     double quantile;  /* dynamic: in (0, 1] */
+    double most;      /* dynamic: q counts for no more, (high - low) / 2 or above; 0: no bound */
+    int keep_noise; /* of ddim alone, whose step is made of D and the noise apart: D' beside the noise (x - m D) / std,
+                       diffusers' clip_sample without use_clipped_model_output */
 } ssde_clip;
 ssde_clip ssde_clip_to(double low, double high); /* D' = min(max(D, low), high) */
 /* Dynamic thresholding (Saharia et al. 2022, arXiv 2205.11487, section 2.3), of each sample: with c the middle of the
@@ -320,7 +325,9 @@ ssde_clip ssde_clip_dynamic(double low, double high, double quantile);
    A run begins at ssde_prior_time, which is 1 where there is signal; where there is none, x (drawn, or given at 1 or at
    a time beyond) is brought there by its scale. Euler's methods in t (euler_maruyama, stochastic_heun, adaptive,
    reverse diffusion of the flow or by SSDE_DISCRETISE_EULER) begin later still, by a part of their first step, for d
-   log s / dt has no bound there. What is wrong with a step's coefficients is said before the model is asked. */
+   log s / dt has no bound there. Where the times are given and the model tells what it denoises, ddim, pndm, both Heuns
+   and the multistep predictors begin at times[0] itself, by D, which stands for a step of order 1 as far as
+   ssde_prior_time. What is wrong with a step's coefficients is said before the model is asked. */
 
 /* All for every affine SDE, but for the chains ddpm and smld. A nonlinear one has none, euler_maruyama,
    reverse_diffusion (the same there), stochastic_heun and adaptive, on grids of t alone, and of correctors
@@ -359,7 +366,7 @@ typedef enum ssde_predictor {
        the step before gave D_1, times h_1 / h where h is longer (or what a D that settles like s^2 has yet to change
        by), and D_2 at most what the step before took from it. Equal steps up to h = 1.1 are of second order whole, up
        to about 0.65 of third; a step long beside those before it, as the last of a uniform grid, is nearly DDIM's. The
-       times alone decide it. */
+       times alone decide it. `multistep` has the published weights in its place. */
     SSDE_PREDICTOR_DPM_SOLVER_2M, /* Lu et al. 2022 (DPM-Solver++, arXiv 2211.01095), algorithm 2 */
     SSDE_PREDICTOR_DPM_SOLVER_3M, /* its third order, by the last three D's: with their whole second derivative in log
                                      s, of which the multistep form in circulation has half, and so order 2. The first
@@ -369,15 +376,35 @@ typedef enum ssde_predictor {
     SSDE_PREDICTOR_UNIPC,             /* Zhao et al. 2023 (arXiv 2302.04867), multistep UniPC-2 for data prediction with
                                          B(h) = e^h - 1: 2M, each of whose steps is corrected by the score at its end,
                                          which the next one needs anyway. The last step is left as predicted */
+    SSDE_PREDICTOR_PNDM,              /* Liu et al. 2022 (arXiv 2202.09778), F-PNDM: DDIM's step by a sum of the last
+                                         four outputs, that of Adams and Bashforth for equal steps whatever they are; the
+                                         first three steps by the sum of Runge and Kutta's four evaluations. See `pndm` */
     SSDE_PREDICTOR_COUNT
 } ssde_predictor;
+
+/* Of PNDM. It has order 2, as DDIM's step weighs the sum as one over equal steps of s, and 4 where the times are
+   equally spaced in s, from Runge and Kutta's start. */
+typedef struct ssde_pndm {
+    /* What is summed: NOISE, or DATA, which is the default where the run begins beyond signal, or FLOW. With VELOCITY
+       (diffusers', of networks that predict v) and SCORE, which change over a step while D and the noise do not, the
+       order is 1. Not EDM's */
+    ssde_parameterisation sums;
+    int heun_start; /* diffusers' skip_prk_steps: the first step by two evaluations instead, and the next two by the
+                       last two and three outputs */
+    /* What others' stages go by, h, a length in t, wherever the times lie: with h' = h / 2, of a tabulated SDE down to
+       a level, the second and third evaluation are at t_next + h', x for the second at t - h'; heun_start's second
+       counts as of a step from t_next + h. 0: half-way, where h = t - t_next makes it t_next + h' of steps of two
+       levels and more; and from t. */
+    double step;
+} ssde_pndm;
 
 /* What the table of predictors says. */
 typedef struct ssde_predictor_properties {
     const char *name; /* the enum's in lower case */
     int order;        /* strong order in the largest step, of the flow's solution where there is no noise, from any
                          start: of the limit of short steps, see the multistep predictors for long ones */
-    int evaluations;  /* per step; 0: as many as the tolerances ask for. One more denoises the end */
+    int evaluations;  /* per step; 0: as many as the tolerances ask for. One more denoises the end; pndm's start takes 9
+                         more, or with heun_start 1 */
     int history;      /* steps it remembers: correctors, which would make that past another one, are refused */
     int stochastic;   /* by default; 0 for the flow's solvers */
     ssde_grid grid;   /* default; where this is log_snr, rectified flow's is quadratic */
@@ -402,6 +429,18 @@ typedef enum ssde_corrector {
     SSDE_CORRECTOR_ANNEALED_LANGEVIN = SSDE_CORRECTOR_LANGEVIN /* the reference's `ald` is the per-sample rule */
 } ssde_corrector;
 
+/* The variance of a step's noise about the mean of x(t_next) given x(t) and D, the same in the first three. Into std =
+ * 0 there is none. */
+typedef enum ssde_variance {
+    SSDE_VARIANCE_POSTERIOR, /* of x(t_next) given x(t) and x(0): std_next^2 G^2 / std^2, DDPM's smaller one */
+    SSDE_VARIANCE_FORWARD,   /* G^2 = std^2 - (m / m_next)^2 std_next^2, of x(t) given x(t_next): DDPM's beta */
+    SSDE_VARIANCE_LEARNED,   /* between both, element by element, by the model's `variance` */
+    /* std_next^2, and the mean is m_next D: all noise is new, as in the sampling of consistency models and in flow
+       matching's "stochastic" */
+    SSDE_VARIANCE_WHOLE,
+    SSDE_VARIANCE_COUNT
+} ssde_variance;
+
 /* What a run did. */
 typedef struct ssde_sample_report {
     size_t evaluations;      /* of the score, per sample; adaptive: of the sample that took most */
@@ -415,20 +454,21 @@ typedef struct ssde_sample_report {
 typedef void (*ssde_trajectory_function)(void *user, size_t step, double t, const float *x, size_t n, size_t dim);
 
 /* Weights of multistep predictors as published, and as others run them, instead of the rule of orders: every step has
-   its whole order, however long it is. Zeros: the rule. */
+   its whole order, however long it is. Zeros: the rule. dpm_solver_3m's third order has half of the second derivative,
+   as it is in circulation, and so order 2. */
 typedef struct ssde_multistep {
-    int published; /* without it all others are 0 */
-    int order;     /* 1 to 3, of dpm_solver_* up to the default, 0: 2, of dpm_solver_3m 3. The first steps have fewer */
-    int noise; /* polynomials through the predicted noise (DPM-Solver, arXiv 2206.00927, and UniPC's noise prediction)
-                  instead of D's */
-    int heun;  /* dpm_solver_*: second order by the exact integral of the line; else by the line in the middle */
-    int bh1;   /* unipc: B(h) = h for e^h - 1, in what is of order 2 */
-    int fewer_at_end; /* no step is of a higher order than there are steps left; to denoise is one */
-    int euler_at_end; /* the last one is of order 1. Into std = 0 every step is */
-    /* dpm_solver_3m with eta: the third order's term as in diffusers' sde-dpmsolver++, its factor less 1: no limit of
-       short steps. (Its ODE has half of D's second derivative, as published: order 2; so has this without the field.)
-     */
-    int third_as_diffusers;
+    int published; /* 0: so are all others */
+    int order;     /* 1 to 3, of dpm_solver_* up to the default; 0: 2, of dpm_solver_3m 3. The first steps have fewer */
+    int noise; /* polynomials through the predicted noise instead of D: DPM-Solver (Lu et al. 2022, arXiv 2206.00927),
+                  and UniPC without predict_x0 */
+    int heun;  /* dpm_solver_*: second order by the integral of the line; else by what the line is in the middle */
+    int exact; /* dpm_solver_*: every order by the integral of its polynomial; with `noise` DEIS's tAB in log s
+                  (Zhang and Chen 2022, arXiv 2204.13902) */
+    int bh1;   /* unipc: B(h) = h, where it matters, at second order; else e^h - 1 */
+    int fewer_at_end;       /* the order is at most the number of steps left; to denoise is one */
+    int euler_at_end;       /* that of the last is 1. That of a step to std = 0 always is */
+    int third_as_diffusers; /* dpm_solver_3m with eta: what the second derivative is multiplied by is less by 1, as in
+                               diffusers' sde-dpmsolver++, so that short steps have no limit */
     const size_t *uncorrected; /* [uncorrected_count], unipc: steps, from 0, that are left as predicted */
     size_t uncorrected_count;
 } ssde_multistep;
@@ -449,7 +489,8 @@ typedef struct ssde_sampler_desc {
     /* Editing: SDEdit (Meng et al. 2022, arXiv 2108.01073). x holds data when called, and the run begins at this t, eps
        < t <= 1, from m x + std z, z being the draw that the prior would have had; the grid's `steps` steps lead from t
        to eps, and given times begin with it. Grids by index keep their levels, and begin at the first at or below t.
-       Beyond ssde_prior_time it counts as that. At 1 m(1) x is left of x. Not of a nonlinear SDE. 0: off */
+       Beyond ssde_prior_time it counts as that, unless given times begin there. At 1 m(1) x is left of x. Not of a
+       nonlinear SDE. 0: off */
     double edit_from;
     ssde_clip clip; /* not of a nonlinear SDE */
 
@@ -458,15 +499,25 @@ typedef struct ssde_sampler_desc {
        probability_flow: Euler's. */
     ssde_discretisation discretisation;
     ssde_grid grid;
-    double rho;             /* of SSDE_GRID_KARRAS; 0: 7 */
-    const double *times;    /* [steps + 1], strictly decreasing in (0, 1], instead of grid and eps; times[0] = 1 unless
-                               given_start. NULL: grid. With it, steps must be given. Steps that end beyond
-                               ssde_prior_time, where no signal is, fall away */
+    double rho; /* of SSDE_GRID_KARRAS; 0: 7 */
+    /* [steps + 1], strictly decreasing in [0, 1], instead of grid and eps; times[0] = 1 unless given_start. NULL: grid.
+       With it, steps must be given; 0 is a run of one evaluation, which denoises x(times[0]). Steps that end beyond
+       ssde_prior_time, where no signal is, fall away unless the run begins there; a tabulated SDE with m(1) = 0 wants
+       the latter of a run from 1. At times[steps] = 0 with std(0) = 0 the last step denoises, and nothing is evaluated
+       there: steps of two evaluations take the first alone, noise is left out unless skip_denoise is set, and what
+       needs a score there is refused (adaptive, a corrector after the predictor or without one) */
+    const double *times;
+    /* [steps], with times: step k leads from times[k] to ends[k], between times[k + 1] and times[k], and the next step
+       takes its x for one at times[k + 1]: of samplers whose steps are of one length wherever their times lie, as
+       diffusers' DDIM. NULL: times[k + 1]. Not with what knows no step but from time to time: brownian, resamplings,
+       adaptive, multistep */
+    const double *ends;
     const double *schedule; /* [steps], of ddpm: beta_1 first; of smld: sigmas within the SDE's, largest first. NULL:
                                the SDE's own. With it, steps must be given */
     double step_size;       /* of smld: epsilon, the step at sigma_i being epsilon sigma_i^2 / (2 sigma_L^2); 0: 0.2
                                sigma_L^2, which at sigma_L = 0.01 is the paper's 2e-5 */
     double eta; /* ddim, dpm_solver_*: noise from none (0) to the reverse SDE's (1); dpm_solver_2m_sde takes 0 as 1 */
+    ssde_variance variance;                  /* of ddim with eta 1 */
     double s_churn, s_tmin, s_tmax, s_noise; /* heun, and ddim with eta 0: Karras et al.'s, s_tmin and s_tmax in s; 0 is
                                                 no churn, no lower end, no upper end, and 1. Noise is never raised above
                                                 s(1) */
@@ -475,6 +526,7 @@ typedef struct ssde_sampler_desc {
     ssde_parameterisation churn_unseen;
     double sigma_data; /* of _EDM */
     ssde_multistep multistep;
+    ssde_pndm pndm;
     double rtol, atol;      /* adaptive; 0: 0.05 and 0.0078, which is one level of 8-bit images in [-1, 1] */
     size_t max_evaluations; /* adaptive, per sample, 0: 10,000; SSDE_ERROR_LIMIT where they do not suffice: x is NaN */
     /* The predictor's noise over [t_next, t] is that of ssde_brownian, (W(t) - W(t_next)) / sqrt(t - t_next) for z, so
@@ -530,6 +582,78 @@ const char *ssde_predictor_name(ssde_predictor predictor);
 const char *ssde_corrector_name(ssde_corrector corrector);
 ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_predictor *predictor);
 ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_corrector *corrector);
+
+/* >>scheduler
+   diffusers' scheduler_config.json as an SDE, a sampler and the meaning of a network's output. Of a folder as diffusers
+   publishes them (google/ddpm-cifar10-32, ...):
+
+       ssde_net_load_diffusers(&context, &net, "config.json", "diffusion_pytorch_model.safetensors");
+       ssde_scheduler_load(&context, &scheduler, "scheduler_config.json", NULL);
+       ssde_score_net_desc meaning = ssde_score_net_defaults();
+       meaning.output = scheduler->output, meaning.sigma_data = scheduler->sigma_data;
+       ssde_score_net_create(&score_net, net, &scheduler->sde, &meaning);
+       model = ssde_score_net_model(score_net);
+       ssde_sample(&scheduler->sde, &model, &scheduler->how, &rng, n, x);
+
+   "_class_name" decides: DDPM-, DDIM-, PNDM-, EulerDiscrete-, EulerAncestralDiscrete-, HeunDiscrete-,
+   DPMSolverMultistep-, UniPCMultistep-, EDMEuler-, EDMDPMSolverMultistep-, FlowMatchEulerDiscrete-, ScoreSdeVe- or
+   ScoreSdeVpScheduler. Every key that this class reads acts, and a missing one is its default; those of other classes
+   do nothing, as there; any other, and a value that cannot be honoured, is SSDE_ERROR_UNSUPPORTED and named. So are
+   runs that end there in NaN or outside of a table.
+
+   A run is a tabulated SDE through its own noise levels, rounded to float as there, whose labels are the timesteps that
+   the network is told, and a sampler whose times are those levels; the prior's draws are diffusers' noise times
+   init_noise_sigma. x is that of the model's own space: m^2 + std^2 = 1 for all that is trained with betas. x of
+   EulerDiscrete-, EulerAncestralDiscrete- and HeunDiscreteScheduler is x / m there, m = 1 / sqrt(sigma^2 + 1); without
+   a sigma left both are the same. DDPM is ddim with eta 1, Euler is ddim, Euler ancestral ddim with eta 1. The two
+   ScoreSde are ssde_ve and ssde_vp on the reference's grid, Langevin's steps by the batch. Trajectories have one x per
+   timestep: PNDM's and Heun's intermediate x are not samples.
+
+   Where diffusers is wrong, this is right, unless `follow` is set:
+     - DDIM, PNDM: a step goes to the next timestep; there by 1000 / steps, rounded down, whatever the spacing, and the
+       next one takes it for its own.
+     - DDPM: the last step has no noise; there fixed_large has, and learned_range, unless the last timestep is 0.
+     - s_churn: the model sees the x that was churned, at its noise; there x and the timestep from before.
+     - DPM-Solver of order 3, sde-dpmsolver++: the third term is that of the limit of short steps, and vanishes in it.
+     - Euler, log_linear: `steps` levels and then the final one, and the timesteps of those levels; there one level
+   more, of which the last is never left, and timesteps of another spacing.
+     - Heun: a first step from sigma above 10,000, where m is below 1e-4, is of one evaluation; Heun's multiplies what D
+       changes by as much as sigma falls, and is not followed but refused.
+     - EDMEuler: sigmas given are sigmas; there the places of a Karras or exponential grid in [0, 1]. */
+
+typedef struct ssde_scheduler_desc {
+    size_t steps;                            /* num_inference_steps; 0: 50; DDPM-, ScoreSde*: num_train_timesteps */
+    double eta;                              /* DDIM-; 0 to 1 */
+    int clipped_eps;                         /* DDIM-: use_clipped_model_output */
+    double s_churn, s_tmin, s_tmax, s_noise; /* EulerDiscrete-, EDMEuler-: as in ssde_sampler_desc */
+    /* [steps], falling: instead of the spacing; whole numbers but for EulerDiscrete-, EulerAncestralDiscrete-,
+       HeunDiscrete- and FlowMatchEulerDiscrete-. Not of PNDM-, EDM*, ScoreSde* and where levels are Karras' or
+       exponential */
+    const double *timesteps;
+    /* [steps + 1], falling: std / m, of flows std, instead of the spacing, the last where the run ends, mostly 0. Not
+       of DDPM-, DDIM-, PNDM- and ScoreSde* */
+    const double *sigmas;
+    double mu;  /* of use_dynamic_shifting, which needs it: the logarithm of the shift (exponential), or it (linear) */
+    int follow; /* also what is wrong in diffusers, see above */
+} ssde_scheduler_desc;
+ssde_scheduler_desc ssde_scheduler_defaults(void);
+
+typedef struct ssde_scheduler {
+    ssde_sde sde;
+    ssde_sampler_desc how;        /* to which conditions, callbacks, noise, ... are added */
+    ssde_parameterisation output; /* of ssde_score_net_desc, likewise */
+    double sigma_data;            /* of SSDE_PREDICT_EDM, below 0 where the network's sign is the other (EDM's
+                                     v_prediction); else 0 */
+} ssde_scheduler;
+
+/* desc may be NULL; what it points to is copied. */
+ssde_status ssde_scheduler_load(ssde_context *context, ssde_scheduler **scheduler, const char *path,
+                                const ssde_scheduler_desc *desc);
+/* The same of JSON in memory. */
+ssde_status ssde_scheduler_create(ssde_context *context, ssde_scheduler **scheduler, const char *json, size_t size,
+                                  const ssde_scheduler_desc *desc);
+/* With the tables that sde and how point to. NULL is fine. */
+void ssde_scheduler_destroy(ssde_scheduler *scheduler);
 
 /* >>ode
    Dormand and Prince's 5(4) pair with the step rule of SciPy's RK45: 2 + 6 (steps + rejected) evaluations. */
@@ -816,6 +940,12 @@ static ssde_status ssdei_check_eps(ssde_context *context, double eps) {
     return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eps is %.17g, wanted between 0 and 1, both excluded", eps);
 }
 
+/* The same of a grid, whose end may be 0. */
+static ssde_status ssdei_check_last(ssde_context *context, double eps) {
+    if (eps >= 0.0 && eps < 1.0) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eps is %.17g, wanted 0 or above, below 1", eps);
+}
+
 /* 0 stands for the default; NaN and negative numbers for mistakes. */
 static ssde_status ssdei_check_positive(ssde_context *context, const char *name, double *value, double standard) {
     if (!(*value >= 0.0 && *value <= DBL_MAX)) {
@@ -836,18 +966,30 @@ static ssde_status ssdei_check_finite(ssde_context *context, const char *name, c
                      (unsigned long)(at / dim), (unsigned long)(at % dim), (double)x[at]);
 }
 
-/* out[rows, dim] = score at (x, t), in calls of at most max_rows. */
-static ssde_status ssdei_score(ssde_context *context, const ssde_score_model *model, const float *x, const double *t,
-                               const uint64_t *sample, size_t rows, float *out) {
+/* out[rows, dim] = score at (x, t), or with `denoised` what the model denoises there, in calls of at most max_rows; and
+   in told, unless it is NULL, the model's `variance`. */
+static ssde_status ssdei_score_and(ssde_context *context, const ssde_score_model *model, const float *x,
+                                   const double *t, const uint64_t *sample, size_t rows, int denoised, float *out,
+                                   float *told) {
     size_t most = model->max_rows ? model->max_rows : rows, at;
     for (at = 0; at < rows; at += most) {
-        size_t count = rows - at < most ? rows - at : most;
-        ssdei_try(ssdei_called(
-            context, "model->score",
-            model->score(model->user, x + at * model->dim, t + at, sample + at, count, 0, out + at * model->dim),
-            t + at));
+        size_t count = rows - at < most ? rows - at : most, place = at * model->dim;
+        ssdei_try(ssdei_called(context, "model->score",
+                               model->score(model->user, x + place, t + at, sample + at, count, 0, out + place),
+                               t + at));
+        if (told)
+            ssdei_try(
+                ssdei_called(context, "model->variance", model->variance(model->user, count, told + place), t + at));
+        if (denoised)
+            ssdei_try(
+                ssdei_called(context, "model->denoised", model->denoised(model->user, count, out + place), t + at));
     }
     return SSDE_OK;
+}
+
+static ssde_status ssdei_score(ssde_context *context, const ssde_score_model *model, const float *x, const double *t,
+                               const uint64_t *sample, size_t rows, float *out) {
+    return ssdei_score_and(context, model, x, t, sample, rows, 0, out, NULL);
 }
 
 /* Rows worked on at a time: about `floats` numbers, whole batches of the model, and no fewer than it can use. */
@@ -867,7 +1009,7 @@ static ssde_status ssdei_time_grid(ssde_context *context, ssde_grid grid, double
                                    double *times) {
     size_t k, last = ssdei_by_index(grid) ? steps - 1 : steps;
     double end = grid == SSDE_GRID_DISCRETE ? 0.0 : eps;
-    ssdei_try(ssdei_check_eps(context, eps));
+    ssdei_try(ssdei_check_last(context, eps));
     if (!steps || !times)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s", steps ? "times is NULL" : "steps is 0, wanted at least 1");
     if (!ssdei_by_index(grid) && grid != SSDE_GRID_UNIFORM && grid != SSDE_GRID_QUADRATIC)
@@ -896,7 +1038,7 @@ ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, si
 /* ssde_prior_time of a run that ends at eps. */
 static ssde_status ssdei_start_time(ssde_context *context, const ssde_sde *sde, double eps, double *start,
                                     double *scale) {
-    ssdei_try(ssdei_check_eps(context, eps));
+    ssdei_try(ssdei_check_last(context, eps));
     ssdei_try(ssde_prior_time(context, sde, start, scale));
     if (eps < *start) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_ARGUMENT,
@@ -1667,7 +1809,7 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     ssde_guided *g = (ssde_guided *)user;
     ssdei_conditions *w = &g->conditions;
     const ssde_condition *condition = w->chain;
-    size_t r;
+    size_t r, i;
     (void)differentiate;
     if (rows > g->max_rows)
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "guided model: rows is %.0f, wanted up to %.0f", (double)rows,
@@ -1683,7 +1825,26 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     memcpy(out, g->score, rows * w->dim * sizeof *out);
     for (; condition; condition = ssdei_condition_first(condition->next, 1))
         ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
+    for (i = 0; g->model.denoised && i < rows * w->dim; i++) g->score[i] = out[i] - g->score[i];
     return SSDE_OK;
+}
+
+/* Tweedie's formula of the score's terms, which score has left in the place of the model's: they are 0 where m is. */
+static ssde_status ssdei_guided_denoised(void *user, size_t rows, float *out) {
+    ssde_guided *g = (ssde_guided *)user;
+    const ssdei_conditions *w = &g->conditions;
+    size_t i;
+    ssdei_try(ssdei_called(w->context, "model->denoised", g->model.denoised(g->model.user, rows, out), NULL));
+    for (i = 0; i < rows * w->dim; i++) {
+        const double mean = w->mean[i / w->dim], std = w->std[i / w->dim];
+        if (mean > 0.0) out[i] = (float)((double)out[i] + std / mean * std * (double)g->score[i]);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_guided_variance(void *user, size_t rows, float *out) {
+    ssde_guided *g = (ssde_guided *)user;
+    return ssdei_called(g->conditions.context, "model->variance", g->model.variance(g->model.user, rows, out), NULL);
 }
 
 ssde_score_model ssde_guided_model(ssde_guided *guided) {
@@ -1693,6 +1854,8 @@ ssde_score_model ssde_guided_model(ssde_guided *guided) {
     model.dim = guided->model.dim;
     model.max_rows = guided->max_rows;
     model.score = ssdei_guided_score;
+    model.denoised = guided->model.denoised ? ssdei_guided_denoised : NULL;
+    model.variance = guided->model.variance ? ssdei_guided_variance : NULL;
     model.user = guided;
     return model;
 }
@@ -1838,14 +2001,37 @@ static ssde_status ssdei_cfg_vjp(void *user, const float *v, size_t rows, float 
     return SSDE_OK;
 }
 
+static ssde_status ssdei_cfg_denoised(void *user, size_t rows, float *out) {
+    ssde_cfg *g = (ssde_cfg *)user;
+    const ssde_cfg_desc *desc = &g->desc;
+    ssde_status status = desc->conditional.denoised(desc->conditional.user, rows, out);
+    if (status == SSDE_OK && g->guides) status = desc->unconditional.denoised(desc->unconditional.user, rows, g->other);
+    ssdei_try(ssdei_called(desc->context, "model->denoised", status, NULL));
+    ssdei_cfg_combine(g, rows, out);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_cfg_variance(void *user, size_t rows, float *out) {
+    const ssde_cfg_desc *desc = &((ssde_cfg *)user)->desc;
+    return ssdei_called(desc->context, "model->variance", desc->conditional.variance(desc->conditional.user, rows, out),
+                        NULL);
+}
+
 ssde_score_model ssde_cfg_model(ssde_cfg *guided) {
+    const ssde_score_model *own, *other;
     ssde_score_model model;
     memset(&model, 0, sizeof model);
     if (!guided) return model;
-    model.dim = guided->desc.conditional.dim;
+    own = &guided->desc.conditional;
+    other = &guided->desc.unconditional;
+    model.dim = own->dim;
     model.max_rows = guided->max_rows;
     model.score = ssdei_cfg_score;
-    if (guided->desc.conditional.vjp && guided->desc.unconditional.vjp) model.vjp = ssdei_cfg_vjp;
+    if (own->vjp && other->vjp) model.vjp = ssdei_cfg_vjp;
+    if (own->user != other->user) { /* or else its last score is the other's */
+        if (own->denoised && other->denoised) model.denoised = ssdei_cfg_denoised;
+        if (own->variance) model.variance = ssdei_cfg_variance;
+    }
     model.user = guided;
     return model;
 }
@@ -1901,9 +2087,10 @@ ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_c
     return *guided ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
 
-/* What a row asks of the model, at scale x: the score of `to` is by_score times that plus by_x x. */
+/* What a row asks of the model, at scale x: the score of `to` is by_score times that plus by_x x, what is denoised is
+   by_denoised times the model's plus denoised_by_x scale x. */
 typedef struct ssdei_conversion {
-    double scale, by_score, by_x;
+    double scale, by_score, by_x, by_denoised, denoised_by_x;
 } ssdei_conversion;
 
 struct ssde_converted {
@@ -1918,7 +2105,8 @@ struct ssde_converted {
 };
 
 /* The score of `to` is (m D - x) / std^2. Within the noise of `from` D is the model's at x / m, and scale the ratio of
-   both m as of both std; above, with part = last / s, D at x scaled by std alone; below, the score of x / m stands. */
+   both m as of both std; above, with part = last / s, D at x scaled by std alone; below, the score of x / m stands, so
+   that D - x / m is (s / first)^2 of the model's. */
 static ssde_status ssdei_conversion_at(const ssde_converted *g, double t, double *own, ssdei_conversion *row) {
     double mean, std, mean_own, std_own, s, part = 1.0;
     if (!(t >= 0.0 && t <= 1.0))
@@ -1937,6 +2125,8 @@ static ssde_status ssdei_conversion_at(const ssde_converted *g, double t, double
         row->scale = s < g->first ? mean_own / mean : (mean_own + std_own) / (mean + std);
     row->by_score = part * row->scale;
     row->by_x = part < 1.0 ? (part - 1.0) / (std * std) : 0.0;
+    row->by_denoised = s < g->first ? s / g->first * (s / g->first) : 1.0;
+    row->denoised_by_x = s < g->first ? (1.0 - row->by_denoised) / mean_own : 0.0;
     return SSDE_OK;
 }
 
@@ -1979,6 +2169,22 @@ static ssde_status ssdei_converted_vjp(void *user, const float *v, size_t rows, 
     return SSDE_OK;
 }
 
+static ssde_status ssdei_converted_denoised(void *user, size_t rows, float *out) {
+    ssde_converted *g = (ssde_converted *)user;
+    size_t i;
+    ssdei_try(ssdei_called(g->context, "model->denoised", g->model.denoised(g->model.user, rows, out), NULL));
+    for (i = 0; i < rows * g->model.dim; i++) {
+        const ssdei_conversion *row = &g->row[i / g->model.dim];
+        out[i] = (float)(row->by_denoised * (double)out[i] + row->denoised_by_x * (double)g->x[i]);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_converted_variance(void *user, size_t rows, float *out) {
+    ssde_converted *g = (ssde_converted *)user;
+    return ssdei_called(g->context, "model->variance", g->model.variance(g->model.user, rows, out), NULL);
+}
+
 ssde_score_model ssde_converted_model(ssde_converted *converted) {
     ssde_score_model model;
     memset(&model, 0, sizeof model);
@@ -1987,6 +2193,8 @@ ssde_score_model ssde_converted_model(ssde_converted *converted) {
     model.max_rows = converted->max_rows;
     model.score = ssdei_converted_score;
     if (converted->model.vjp) model.vjp = ssdei_converted_vjp;
+    if (converted->model.denoised) model.denoised = ssdei_converted_denoised;
+    if (converted->model.variance) model.variance = ssdei_converted_variance;
     model.user = converted;
     return model;
 }
@@ -2059,8 +2267,8 @@ SSDEI_ONCE_BEGIN
 
 ssde_clip ssde_clip_dynamic(double low, double high, double quantile) {
     ssde_clip clip;
-    clip.kind = SSDE_CLIP_DYNAMIC;
-    clip.low = low, clip.high = high, clip.quantile = quantile;
+    clip.kind = SSDE_CLIP_DYNAMIC, clip.keep_noise = 0;
+    clip.low = low, clip.high = high, clip.quantile = quantile, clip.most = 0.0;
     return clip;
 }
 
@@ -2075,8 +2283,13 @@ static ssde_status ssdei_clip_check(ssde_context *context, const ssde_clip *clip
     if ((unsigned)clip->kind >= SSDE_CLIP_COUNT)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "clip.kind is %d, wanted an ssde_clip_kind", (int)clip->kind);
     ssdei_try(ssdei_check_interval(context, "clip: ", clip->low, clip->high));
-    if (clip->kind == SSDE_CLIP_RANGE || (clip->quantile > 0.0 && clip->quantile <= 1.0)) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "clip: quantile is %.9g, wanted above 0, up to 1", clip->quantile);
+    if (clip->kind == SSDE_CLIP_RANGE) return SSDE_OK;
+    if (!(clip->quantile > 0.0 && clip->quantile <= 1.0))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "clip: quantile is %.9g, wanted above 0, up to 1",
+                         clip->quantile);
+    if (clip->most == 0.0 || clip->most >= 0.5 * (clip->high - clip->low)) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "clip: most is %.9g, wanted 0, or at least %.9g", clip->most,
+                     0.5 * (clip->high - clip->low));
 }
 
 SSDEI_ONCE_END
@@ -2132,18 +2345,20 @@ static double ssdei_clip_quantile(const ssdei_clip_row *row, double quantile, do
     return (double)found + part * ((double)above - (double)found);
 }
 
-/* Rows whose x has this m and std. Where x holds no signal, or no noise, nothing can be told from the score. */
-static void ssdei_clip_rows(const ssde_clip *clip, double mean, double std, const float *x, size_t rows, size_t dim,
-                            float *score) {
+/* Rows whose x has this m and std. Where x holds no signal, or no noise, nothing can be told from the score. own 1; or
+   0 with m = std = 1 where score is D itself. */
+static void ssdei_clip_rows(const ssde_clip *clip, double own, double mean, double std, const float *x, size_t rows,
+                            size_t dim, float *score) {
     double half = 0.5 * (clip->high - clip->low), variance = std * std;
     ssdei_clip_row row;
     size_t r, j;
     if (!(mean > 0.0 && variance > 0.0)) return;
-    row.keep = 1.0 / mean, row.gain = variance / mean, row.middle = clip->low + half, row.dim = dim;
+    row.keep = own / mean, row.gain = variance / mean, row.middle = clip->low + half, row.dim = dim;
     for (r = 0; r < rows; r++, x += dim, score += dim) {
         double low = clip->low, high = clip->high, factor = 1.0, limit = half;
         row.x = x, row.score = score;
         if (clip->kind == SSDE_CLIP_DYNAMIC) limit = ssdei_clip_quantile(&row, clip->quantile, half);
+        if (clip->most > 0.0 && limit > clip->most) limit = clip->most;
         if (limit > half && limit <= FLT_MAX)
             low = row.middle - limit, high = row.middle + limit, factor = half / limit;
         for (j = 0; j < dim; j++) {
@@ -2151,7 +2366,7 @@ static void ssdei_clip_rows(const ssde_clip *clip, double mean, double std, cons
             double bounded = denoised < low ? low : denoised > high ? high : denoised;
             if ((bounded == denoised && factor == 1.0) || !(fabs(denoised) <= DBL_MAX)) continue;
             bounded = row.middle + factor * (bounded - row.middle);
-            score[j] = (float)((mean * bounded - (double)x[j]) / variance);
+            score[j] = (float)((mean * bounded - own * (double)x[j]) / variance);
         }
     }
 }
@@ -2218,6 +2433,8 @@ static ssde_score_model ssdei_reversal_model(ssdei_reversal *w) {
     ssde_score_model model = w->model;
     model.score = ssdei_reversal_score;
     model.vjp = w->model.vjp && w->sde->drift_vjp ? ssdei_reversal_vjp : NULL;
+    model.denoised = NULL;
+    model.variance = NULL;
     model.user = w;
     return model;
 }
@@ -2245,10 +2462,13 @@ typedef struct ssdei_setting {
     const struct ssdei_corrector *corrector;
     ssde_context *context;
     size_t history; /* steps it remembers: the row's, or as many as `multistep` asks for */
-    double start;   /* of a run: ssde_prior_time */
+    double start;   /* of a run: ssde_prior_time. At a t beyond it predictors are given D in the place of the score */
+    int clean;      /* likewise: std(times[steps]) is 0, the last step denoises */
 } ssdei_setting;
 
 SSDEI_ONCE_BEGIN
+
+static int ssdei_beyond(const ssdei_setting *setting, double t) { return t > setting->start; }
 
 /* m and std of what the model of a run sees at t: on the discrete grid, of the SDE's discrete form or ddpm's betas. */
 static ssde_status ssdei_seen_marginal(const ssdei_setting *setting, double t, double *mean, double *std) {
@@ -2265,15 +2485,16 @@ static ssde_status ssdei_seen_marginal(const ssdei_setting *setting, double t, d
     return SSDE_OK;
 }
 
-/* score[rows, dim] at x and t, which come in runs, of a run's model. */
+/* score[rows, dim] at x and t, which come in runs, of a run's model; or with `denoised` D itself. */
 static ssde_status ssdei_setting_clip(const ssdei_setting *setting, const float *x, const double *t, size_t rows,
-                                      size_t dim, float *score) {
+                                      size_t dim, int denoised, float *score) {
     size_t r, end;
-    double mean, std;
+    double mean = 1.0, std = 1.0;
     for (r = 0; setting->how.clip.kind != SSDE_CLIP_NONE && r < rows; r = end) {
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
-        ssdei_try(ssdei_seen_marginal(setting, t[r], &mean, &std));
-        ssdei_clip_rows(&setting->how.clip, mean, std, x + r * dim, end - r, dim, score + r * dim);
+        if (!denoised) ssdei_try(ssdei_seen_marginal(setting, t[r], &mean, &std));
+        ssdei_clip_rows(&setting->how.clip, denoised ? 0.0 : 1.0, mean, std, x + r * dim, end - r, dim,
+                        score + r * dim);
     }
     return SSDE_OK;
 }
@@ -2403,7 +2624,7 @@ static ssde_status ssdei_rule_smld(const ssdei_setting *setting, double t, doubl
 }
 
 /* With y = D + s n: y' = D + sqrt(s'^2 - sigma^2) n + sigma z, sigma^2 = eta^2 (s' / s)^2 (s^2 - s'^2), and n = -std
-   score. */
+   score; or, by D, n = (x - m D) / std, also where m is 0. */
 static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
     double mean, std, mean_next, std_next, s, s_next, eta = setting->how.eta, lost;
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
@@ -2411,9 +2632,16 @@ static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, doubl
     s = std / mean;
     s_next = std_next / mean_next;
     lost = eta * eta * (1.0 - s_next / s) * (1.0 + s_next / s);
+    if (setting->how.variance == SSDE_VARIANCE_WHOLE) lost = 1.0;
     u->x = mean_next / mean - 1.0;
     u->score = mean_next * std * (s - s_next * sqrt(1.0 - lost));
     u->noise = std_next * sqrt(lost);
+    if (ssdei_beyond(setting, t)) {
+        u->x = std_next / std * sqrt(1.0 - lost) - 1.0;
+        u->score = mean_next - mean * (1.0 + u->x);
+    }
+    /* G is std / std' of that */
+    if (setting->how.variance == SSDE_VARIANCE_FORWARD && u->noise > 0.0) u->noise *= std / std_next;
     return SSDE_OK;
 }
 
@@ -2444,6 +2672,12 @@ static ssde_status ssdei_rule_denoise(ssde_context *context, const ssde_sde *sde
     if (fabs(u->x) <= DBL_MAX && u->score <= DBL_MAX) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m is %g / %g at t = %g, wanted a signal to denoise", std,
                      mean, t);
+}
+
+/* The same of what predictors are given. */
+static ssde_status ssdei_setting_denoise(const ssdei_setting *setting, double t, ssdei_update *u) {
+    u->x = -1.0, u->score = 1.0, u->noise = 0.0;
+    return ssdei_beyond(setting, t) ? SSDE_OK : ssdei_rule_denoise(setting->context, &setting->sde, t, u);
 }
 
 /* x_next = mean + u.noise noise, mean = x + u.x x + u.score score; noise and mean may be NULL. Returns whether all of
@@ -2494,11 +2728,14 @@ enum { SSDEI_HISTORY = 3 };
 /* What a step from times[step] to times[step + 1] does, of the times alone; u.x etc. of an update as above. */
 typedef struct ssdei_step_plan {
     size_t step;
-    double t0, t1;                    /* of its evaluations: times[step], or where churn has led, and times[step + 1] */
+    double t0, t1;                    /* of its evaluations: times[step], or where churn has led, and where it ends */
+    double t_next;                    /* times[step + 1] */
     ssdei_update churn;               /* without a score, before the first */
     double keep_x, keep_score;        /* kept = keep_x x + keep_score s: half a trapezoid, or the denoised D */
     ssdei_update update;              /* after the first; multistep: its score is the weighted sum of D's */
     ssdei_update second;              /* after the second evaluation, its score being kept + second.score s */
+    int once;                         /* of two evaluations only the first */
+    double log_ratio;                 /* of the standard deviations of the forward step and the posterior */
     double weight[SSDEI_HISTORY + 1]; /* multistep: of the last outputs, newest first */
     double alone[SSDEI_HISTORY + 1];  /* likewise, without the correction of the step before */
     double t_correct;                 /* the corrector's t, update, and whether its last one is without noise */
@@ -2538,7 +2775,8 @@ typedef struct ssdei_sampler {
     double t_value;
     uint64_t *sample;              /* [n] */
     float *score, *noise;          /* [block, dim] */
-    float *kept;                   /* [block, dim]: of the first of two evaluations of a step */
+    float *kept;                   /* [block, dim]: of the first of two evaluations of a step, or of what is clipped */
+    float *told;                   /* [block, dim]: the model's `variance`; NULL where it is not asked for */
     float *history[SSDEI_HISTORY]; /* [n, dim]: what the predictor remembers of past steps */
     float *path;                   /* [n, dim]: W at times[step], where `brownian`, else NULL */
     ssdei_travellers travellers;
@@ -2569,7 +2807,9 @@ enum {
     SSDEI_EULER_ON_FLOW = 32, /* the same under probability_flow */
     SSDEI_TRAVELS = 64,       /* each row at times of its own, by steps of its own, always along a Brownian path */
     SSDEI_MULTISTEP = 128,    /* reads `multistep` */
-    SSDEI_CORRECTS = 256      /* its steps are corrected by the score at their ends */
+    SSDEI_CORRECTS = 256,     /* its steps are corrected by the score at their ends */
+    SSDEI_FROM_NOISE = 1024,  /* steps by D from where m is 0 */
+    SSDEI_COUNTS_STEPS = 512  /* what it remembers counts by the step, whatever its length */
 };
 
 typedef struct ssdei_method {
@@ -2658,6 +2898,17 @@ static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
     if (how->brownian && ssdei_by_index(how->grid))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "brownian on the reference's or the discrete grid, whose steps are not between its times");
+    if (how->ends && (!how->times || how->brownian || how->resamplings > 1 ||
+                      (setting->info->history && !(traits & SSDEI_COUNTS_STEPS))))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "ends with %s: wanted times, steps that know none but their own, and fresh or no noise",
+                         !how->times            ? "no times"
+                         : how->brownian        ? "brownian"
+                         : how->resamplings > 1 ? "resamplings"
+                                                : name);
+    if (how->times && !how->steps && how->skip_denoise)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "steps is 0 and skip_denoise is set: x(times[0]) is to be denoised, or wanted steps");
     if (how->schedule && !chain)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule is given to %s, wanted ddpm or smld", name);
     return setting->sde.kind == SSDE_NONLINEAR ? ssdei_check_nonlinear(setting) : SSDE_OK;
@@ -2690,14 +2941,20 @@ static ssde_status ssdei_edit_check(ssde_context *context, double edit_from, int
                      "edit_from and given_start are both set: x holds data, or x at the first time, not both");
 }
 
+static ssde_status ssdei_check_choice(ssde_context *context, const char *name, int value, int count) {
+    if (value >= 0 && value < count) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %d, wanted an ssde_%s", name, value, name);
+}
+
 /* setting->history, and the default order. */
 static ssde_status ssdei_setting_multistep(ssdei_setting *setting) {
     ssde_multistep *m = &setting->how.multistep;
     int traits = setting->method->traits, corrects = (traits & SSDEI_CORRECTS) != 0, most = setting->info->history + 1;
-    int others = m->order || m->noise || m->heun || m->bh1 || m->fewer_at_end || m->euler_at_end ||
+    int others = m->order || m->noise || m->heun || m->exact || m->bh1 || m->fewer_at_end || m->euler_at_end ||
                  m->third_as_diffusers || m->uncorrected_count;
     const char *misplaced = m->published && !(traits & SSDEI_MULTISTEP) ? "published"
                             : m->heun && corrects                       ? "heun"
+                            : m->exact && corrects                      ? "exact"
                             : m->bh1 && !corrects                       ? "bh1"
                             : m->uncorrected_count && !corrects         ? "uncorrected_count"
                                                                         : NULL;
@@ -2717,14 +2974,29 @@ static ssde_status ssdei_setting_multistep(ssdei_setting *setting) {
                          m->order, most, setting->info->name);
     if (!m->published) return SSDE_OK;
     if (!m->order) m->order = most - corrects;
-    if (m->third_as_diffusers && (m->order < 3 || m->noise || corrects || setting->how.eta == 0.0))
+    if (m->third_as_diffusers && (m->order < 3 || m->noise || m->exact || corrects || setting->how.eta == 0.0))
         return ssde_fail(
             setting->context, SSDE_ERROR_ARGUMENT,
             "multistep.third_as_diffusers is set with %s of order %d and eta %g%s, wanted dpm_solver_3m of "
             "order 3 with eta above 0, of D's",
-            setting->info->name, m->order, setting->how.eta, m->noise ? ", of noise" : "");
+            setting->info->name, m->order, setting->how.eta,
+            m->noise   ? ", of noise"
+            : m->exact ? ", exact"
+                       : "");
     setting->history = (size_t)(m->order - 1 + corrects);
     if (!setting->history) setting->history = 1;
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_setting_pndm(ssdei_setting *setting) {
+    ssde_pndm *pndm = &setting->how.pndm;
+    int set = pndm->sums || pndm->heun_start || pndm->step != 0.0;
+    if (set && setting->how.predictor != SSDE_PREDICTOR_PNDM)
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "pndm is set, wanted 0 with %s", setting->info->name);
+    ssdei_try(ssdei_output_check(setting->context, "pndm.sums", pndm->sums, 1.0));
+    if (pndm->sums == SSDE_PREDICT_EDM || !(pndm->step >= 0.0 && pndm->step <= 1.0))
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "pndm.sums is %d and step %g, wanted not EDM, 0 to 1",
+                         (int)pndm->sums, pndm->step);
     return SSDE_OK;
 }
 
@@ -2758,6 +3030,15 @@ static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "churn_unseen with %s, wanted ddim", setting->info->name);
     ssdei_try(ssdei_output_check(context, "churn_unseen", full->churn_unseen, full->sigma_data));
     ssdei_try(ssdei_setting_multistep(setting));
+    ssdei_try(ssdei_setting_pndm(setting));
+    ssdei_try(ssdei_check_choice(context, "variance", (int)full->variance, SSDE_VARIANCE_COUNT));
+    if (full->variance && !(full->predictor == SSDE_PREDICTOR_DDIM && full->eta == 1.0))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "variance with %s and eta %.9g, wanted ddim with eta 1",
+                         setting->info->name, full->eta);
+    if (full->clip.keep_noise && (full->predictor != SSDE_PREDICTOR_DDIM || full->churn_unseen))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "clip.keep_noise with %s, whose steps take D and the noise from one score: wanted ddim",
+                         full->churn_unseen ? "churn_unseen" : setting->info->name);
     if (!full->max_evaluations) full->max_evaluations = 10000;
     return SSDE_OK;
 }
@@ -2776,6 +3057,12 @@ static int ssdei_one_condition_draw(const ssdei_setting *setting) {
     return !ssdei_draws(setting) || setting->info->history;
 }
 
+/* Whether its steps go back to what they have left. */
+static int ssdei_keeps(const ssdei_setting *setting) {
+    return setting->info->evaluations > 1 || setting->how.clip.keep_noise ||
+           (setting->method->traits & SSDEI_COUNTS_STEPS);
+}
+
 /* Whether the predictor's noise is that of a Brownian path. */
 static int ssdei_follows_path(const ssdei_setting *setting) {
     return (setting->method->traits & SSDEI_TRAVELS) || (setting->how.brownian && ssdei_draws(setting));
@@ -2787,11 +3074,6 @@ static int ssdei_ends_quietly(const ssdei_setting *setting) {
     return ssdei_by_index(setting->how.grid) && setting->method->chain != SSDEI_CHAIN_SMLD;
 }
 
-static ssde_status ssdei_check_choice(ssde_context *context, const char *name, int value, int count) {
-    if (value >= 0 && value < count) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %d, wanted an ssde_%s", name, value, name);
-}
-
 /* Fills in the defaults of a checked SDE and a desc (NULL: all of them). */
 static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sde, const ssde_sampler_desc *how) {
     ssde_context *context = how ? how->context : NULL;
@@ -2800,9 +3082,9 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if (how) *full = *how;
     setting->sde = *sde;
     setting->context = context;
-    if ((full->times || full->schedule) && !full->steps)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of %s",
-                         full->times ? "given times less one" : "entries in schedule");
+    setting->start = 1.0;
+    if (full->schedule && !full->steps)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of entries in schedule");
     ssdei_try(ssdei_check_choice(context, "predictor", (int)full->predictor, SSDE_PREDICTOR_COUNT));
     ssdei_try(ssdei_check_choice(context, "corrector", (int)full->corrector, SSDE_CORRECTOR_COUNT));
     ssdei_try(ssdei_check_choice(context, "discretisation", (int)full->discretisation, SSDE_DISCRETISE_EULER + 1));
@@ -2815,8 +3097,8 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     ssdei_try(ssdei_edit_check(context, full->edit_from, full->given_start,
                                full->times || ssdei_by_index(full->grid) ? 0.0 : full->eps));
     ssdei_try(ssdei_setting_numbers(setting));
-    if (!full->steps) full->steps = setting->info->steps;
-    if (!full->steps) full->steps = (size_t)sde->num_scales;
+    if (!full->steps && !full->times) full->steps = setting->info->steps;
+    if (!full->steps && !full->times) full->steps = (size_t)sde->num_scales;
     if (!full->corrector_steps) full->corrector_steps = 1;
     if (!full->resamplings) full->resamplings = 1;
     if (!full->jump) full->jump = 1;
@@ -2901,6 +3183,8 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s takes several evaluations or remembers steps: only ssde_sample runs it",
                          setting.info->name);
+    if (setting.how.variance == SSDE_VARIANCE_LEARNED)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "variance learned: only ssde_sample asks a model for it");
     if (!by_index && !t_next) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next is NULL");
     for (r = 0; r < rows; r = end) {
         ssdei_update u = {0.0, 0.0, 0.0};
@@ -2923,7 +3207,11 @@ ssde_status ssde_clip_score(const ssde_sde *sde, const ssde_sampler_desc *how, c
     ssdei_setting setting;
     ssdei_try(ssdei_check_step(how ? how->context : NULL, sde, x, score, x, t, rows, dim, score));
     ssdei_try(ssdei_setting_make(&setting, sde, how));
-    return ssdei_setting_clip(&setting, x, t, rows, dim, score);
+    if (setting.how.clip.keep_noise)
+        return ssde_fail(
+            setting.context, SSDE_ERROR_UNSUPPORTED,
+            "clip.keep_noise: no score is that of D' and of the noise as it was, only ssde_sample keeps it");
+    return ssdei_setting_clip(&setting, x, t, rows, dim, 0, score);
 }
 
 ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
@@ -2952,22 +3240,31 @@ SSDEI_ONCE_END
 static ssde_status ssdei_sampler_score(ssdei_sampler *w, const ssde_score_model *model, const float *x, const double *t,
                                        const uint64_t *sample, size_t rows) {
     ssdei_try(ssdei_score(w->context, model, x, t, sample, rows, w->score));
-    return ssdei_setting_clip(&w->setting, x, t, rows, w->dim, w->score);
+    return ssdei_setting_clip(&w->setting, x, t, rows, w->dim, 0, w->score);
 }
 
-/* The same at the block's x and t. */
-static ssde_status ssdei_ask(ssdei_sampler *w, const ssde_score_model *model, const ssdei_block *block, double t) {
+/* w->score, or with `denoised` D, and w->told where there is one, at the block's x and t: not clipped. */
+static ssde_status ssdei_ask(ssdei_sampler *w, const ssde_score_model *model, const ssdei_block *block, double t,
+                             int denoised) {
     size_t r;
     if (t != w->t_value) {
         for (r = 0; r < w->block; r++) w->t[r] = t;
         w->t_value = t;
     }
     if (!block->first) w->report.evaluations++;
-    return ssdei_sampler_score(w, model, block->x, w->t, w->sample + block->first, block->rows);
+    return ssdei_score_and(w->context, model, block->x, w->t, w->sample + block->first, block->rows, denoised, w->score,
+                           w->told);
 }
 
+static ssde_status ssdei_bound(ssdei_sampler *w, const ssdei_block *block, int denoised) {
+    return ssdei_setting_clip(&w->setting, block->x, w->t, block->rows, w->dim, denoised, w->score);
+}
+
+/* What a predictor is given at t. */
 static ssde_status ssdei_evaluate(ssdei_sampler *w, const ssdei_block *block, double t) {
-    return ssdei_ask(w, &w->mover, block, t);
+    int beyond = ssdei_beyond(&w->setting, t);
+    ssdei_try(ssdei_ask(w, &w->mover, block, t, beyond));
+    return ssdei_bound(w, block, beyond);
 }
 
 static ssde_status ssdei_noise(ssdei_sampler *w, const ssdei_block *block, int stream, uint32_t step) {
@@ -3072,7 +3369,6 @@ static void ssdei_churn_apply(ssdei_sampler *w, const ssdei_block *block, const 
 
 static ssde_status ssdei_once_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_try(ssdei_predictor_noise(w, block, plan));
-    ssdei_churn_apply(w, block, plan);
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
     ssdei_apply(w, block, &plan->update, plan->t0);
     return SSDE_OK;
@@ -3089,6 +3385,45 @@ static ssde_status ssdei_ladder_move(ssdei_sampler *w, const ssdei_block *block,
         if (j + 1 < count)
             ssdei_try(ssdei_condition_update(w, block, plan->t0, (uint32_t)(step * (count + 1) + 2 + j)));
     }
+    return SSDE_OK;
+}
+
+/* out = p x + q score, or kept + q score. */
+static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const float *x, double p, double q,
+                            float *out) {
+    float px = (float)p, qs = (float)q;
+    size_t i;
+    for (i = 0; i < block->rows * w->dim; i++) out[i] = px * x[i] + qs * w->score[i];
+}
+
+/* ---- ddim beside its rule: noise that is kept, a variance that is learned ---- */
+
+/* w->noise: each by exp(f log_ratio), f in w->told. */
+static void ssdei_ddim_weigh(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    size_t i;
+    for (i = 0; i < block->rows * w->dim; i++) {
+        double deviation = plan->update.noise * ssdei_math_exp((double)w->told[i] * plan->log_ratio);
+        w->noise[i] = (float)(deviation * (double)w->noise[i]);
+    }
+}
+
+static ssde_status ssdei_ddim_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    ssdei_update u = plan->update;
+    int beyond = ssdei_beyond(&w->setting, plan->t0);
+    ssdei_try(ssdei_predictor_noise(w, block, plan));
+    ssdei_churn_apply(w, block, plan);
+    ssdei_try(ssdei_ask(w, &w->mover, block, plan->t0, beyond));
+    if (w->setting.how.clip.keep_noise) {
+        ssdei_direction(w, block, block->x, 0.0, plan->keep_score, w->kept);
+        u.score = 1.0;
+    }
+    ssdei_try(ssdei_bound(w, block, beyond));
+    if (w->setting.how.clip.keep_noise) ssdei_direction(w, block, w->kept, 1.0, plan->second.score, w->score);
+    if (w->told && u.noise > 0.0) {
+        ssdei_ddim_weigh(w, block, plan);
+        u.noise = 1.0;
+    }
+    ssdei_apply(w, block, &u, plan->t0);
     return SSDE_OK;
 }
 
@@ -3139,6 +3474,7 @@ static ssde_status ssdei_churn_plan(const ssdei_setting *setting, ssdei_step_pla
    the slopes at both ends. */
 static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     double mean_hat, std_hat, mean_next, std_next, s_hat, step;
+    if (ssdei_beyond(setting, plan->t0)) return ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update);
     ssdei_try(ssdei_churn_plan(setting, plan, &s_hat));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean_hat, &std_hat));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
@@ -3153,11 +3489,10 @@ static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan
 /* That algorithm without the second slope: DDIM from s_hat. Where the model does not see the churn, its output o at y
    and s, which says D = p o + q y there, is taken to say D_hat = p_hat o + q_hat y_hat at y_hat and s_hat, and y' is
    y_hat + (s' / s_hat - 1) (y_hat - D_hat). A velocity's p and q stay those at s. */
-static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+static ssde_status ssdei_ddim_churned(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     ssde_output_map map, hat;
     double mean, std, mean_next, std_next, s, s_hat, step, slope, kept;
-    if (how->s_churn == 0.0) return SSDE_OK;
     ssdei_try(ssdei_churn_plan(setting, plan, &s_hat));
     if (!how->churn_unseen) return ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update);
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
@@ -3176,6 +3511,19 @@ static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan
     return SSDE_OK;
 }
 
+/* m' D' = m' / m x + second.score (score of D'), beside which the noise gives keep_score (score of the noise); or, by
+   D, second.score D' and keep_score D. */
+static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    double mean, std, mean_next, std_next;
+    if (setting->how.s_churn > 0.0 && !ssdei_beyond(setting, plan->t0)) ssdei_try(ssdei_ddim_churned(setting, plan));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
+    plan->second.score = ssdei_beyond(setting, plan->t0) ? mean_next : mean_next / mean * std * std;
+    plan->keep_score = plan->update.score - plan->second.score;
+    if (plan->update.noise > 0.0) plan->log_ratio = ssdei_math_log(std / std_next);
+    return SSDE_OK;
+}
+
 /* In y = x / (m + std) and tau, dy / dtau = u = -(x + std (m + std) score) / m: DDIM's step by tau - tau' = 2 half /
    (m' + std'), and the trapezoid of the slopes at both ends, x1 + half (u - u1). */
 static ssde_status ssdei_straight_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
@@ -3183,6 +3531,7 @@ static ssde_status ssdei_straight_heun_plan(const ssdei_setting *setting, ssdei_
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
     ssdei_try(ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update));
+    if (ssdei_beyond(setting, plan->t0)) return SSDE_OK;
     half = 0.5 * (std * mean_next - std_next * mean) / (mean + std);
     plan->keep_x = -half / mean;
     plan->keep_score = plan->keep_x * std * (mean + std);
@@ -3191,18 +3540,6 @@ static ssde_status ssdei_straight_heun_plan(const ssdei_setting *setting, ssdei_
     return SSDE_OK;
 }
 
-SSDEI_ONCE_END
-
-/* w->score = p x + q score, or kept + q score. */
-static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const float *x, double p, double q,
-                            float *out) {
-    float px = (float)p, qs = (float)q;
-    size_t i;
-    for (i = 0; i < block->rows * w->dim; i++) out[i] = px * x[i] + qs * w->score[i];
-}
-
-SSDEI_ONCE_BEGIN
-
 static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_update u = plan->second;
     ssdei_try(ssdei_predictor_noise(w, block, plan));
@@ -3210,6 +3547,7 @@ static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, 
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
     ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score, w->kept);
     ssdei_apply(w, block, &plan->update, plan->t0);
+    if (plan->once) return SSDE_OK;
     ssdei_try(ssdei_evaluate(w, block, plan->t1));
     ssdei_direction(w, block, w->kept, 1.0, u.score, w->score);
     u.score = 1.0;
@@ -3343,8 +3681,8 @@ static void ssdei_published_weights(const ssdei_setting *setting, const double *
     if (ended) at[count++] = 1.0;
     for (j = 1; j < order; j++) at[count++] = back -= span[j] / span[0];
     ssdei_multistep_moments(span[0], moment);
-    if (count == 1 && !how->heun) moment[1] = 0.5 * (how->bh1 ? span[0] : moment[0]);
-    if (!(setting->method->traits & SSDEI_CORRECTS))
+    if (count == 1 && !how->heun && !how->exact) moment[1] = 0.5 * (how->bh1 ? span[0] : moment[0]);
+    if (!how->exact && !(setting->method->traits & SSDEI_CORRECTS))
         moment[2] = 0.5 * moment[2] - (how->third_as_diffusers ? 1.0 : 0.0);
     ssdei_multistep_solve(at, count, moment, weight);
     if (!ended) return;
@@ -3354,7 +3692,8 @@ static void ssdei_published_weights(const ssdei_setting *setting, const double *
 /* Of a step, by the number of those before and after. */
 static size_t ssdei_published_order(const ssdei_setting *setting, size_t step) {
     const ssde_multistep *how = &setting->how.multistep;
-    size_t order = (size_t)how->order, left = setting->how.steps - step + (setting->how.skip_denoise ? 0 : 1);
+    size_t order = (size_t)how->order,
+           left = setting->how.steps - step + (setting->how.skip_denoise || setting->clean ? 0 : 1);
     if (order > step + 1) order = step + 1;
     if (how->fewer_at_end && order > left) order = left;
     return how->euler_at_end && left == 1 ? 1 : order;
@@ -3389,8 +3728,11 @@ static ssde_status ssdei_multistep_plan(const ssdei_setting *setting, size_t kno
     if (published) known = setting->history + 1;
     if (known > plan->step + 1) known = plan->step + 1;
     ssdei_try(ssdei_noise_level(setting->context, &setting->sde, plan->t1, &level[0]));
-    for (j = 0; j < known; j++)
-        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, (plan - j)->t0, &level[j + 1]));
+    for (j = 0; j < known; j++) {
+        ssdei_try(ssdei_marginal(setting->context, &setting->sde, (plan - j)->t0, &mean, &std));
+        level[j + 1] = std / mean;
+        if (mean == 0.0) known = j ? j : 1, level[1] = 1e300 * (level[0] > 0.0 ? level[0] : 1.0); /* D_0 alone */
+    }
     noise = setting->how.multistep.noise && level[0] > 0.0;
     if (level[0] == 0.0) known = 1, level[0] = 1e-300 * level[1]; /* of all that is before D alone is left */
     h = ssdei_math_log(level[1] / level[0]);
@@ -3410,12 +3752,13 @@ static ssde_status ssdei_multistep_plan(const ssdei_setting *setting, size_t kno
     }
     if (noise) {
         plan->keep_score = -std;
+        if (ssdei_beyond(setting, plan->t0)) plan->keep_x = 1.0 / std, plan->keep_score = -mean / std;
         plan->update.x = mean_next / mean - 1.0;
         plan->update.score = (1.0 + eta) * std_next;
         plan->update.noise = std_next * sqrt(eta * ssdei_math_expm1(2.0 * h));
         return SSDE_OK;
     }
-    ssdei_try(ssdei_rule_denoise(setting->context, &setting->sde, plan->t0, &denoise));
+    ssdei_try(ssdei_setting_denoise(setting, plan->t0, &denoise));
     plan->keep_x = 1.0 + denoise.x;
     plan->keep_score = denoise.score;
     plan->update.x = std_next / std * ssdei_math_exp(-eta * h) - 1.0;
@@ -3454,6 +3797,117 @@ static ssde_status ssdei_multistep_move(ssdei_sampler *w, const ssdei_block *blo
         w->score[i] = sum;
     }
     ssdei_apply(w, block, &plan->update, plan->t0);
+    return SSDE_OK;
+}
+
+/* ---- pndm ---- */
+
+/* An evaluation of a step: o = keep_x x + keep_score s at t, of which the step's sum takes part. DDIM by o, or by the
+   sum after the last, leads x of the step's start on. */
+typedef struct ssdei_pndm_stage {
+    double t, part, keep_x, keep_score;
+    ssdei_update update; /* its score is o */
+} ssdei_pndm_stage;
+
+static size_t ssdei_pndm_stages(const ssdei_setting *setting, size_t step) {
+    if (setting->how.pndm.heun_start) return step ? 1 : 2;
+    return step < 3 ? 4 : 1;
+}
+
+/* o = target_data D + target_noise n of score, or of D itself. */
+static ssde_status ssdei_pndm_output(const ssdei_setting *setting, double t, double *keep_x, double *keep_score) {
+    ssde_output_map map;
+    double mean, std;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
+    ssdei_output_map(setting->how.pndm.sums, 0.0, mean, std, &map);
+    if (ssdei_beyond(setting, t)) {
+        *keep_x = map.target_noise / std;
+        *keep_score = map.target_data - map.target_noise * mean / std;
+    } else {
+        *keep_x = map.target_data / mean;
+        *keep_score = *keep_x * std * std - map.target_noise * std;
+    }
+    return SSDE_OK;
+}
+
+/* x' = m' D + std' n of x and o, both at `from`. */
+static ssde_status ssdei_pndm_transfer(const ssdei_setting *setting, double from, double to, ssdei_update *u) {
+    ssde_output_map map;
+    double mean, std, mean_to, std_to;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, from, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, to, &mean_to, &std_to));
+    ssdei_output_map(setting->how.pndm.sums, 0.0, mean, std, &map);
+    u->x = mean_to * map.data_x + std_to * map.noise_x - 1.0;
+    u->score = mean_to * map.data_output + std_to * map.noise_output;
+    u->noise = 0.0;
+    return SSDE_OK;
+}
+
+/* Half of h, on a tabulated SDE down to whole levels if it is of two or more. */
+static double ssdei_pndm_half(const ssdei_setting *setting, double h) {
+    double levels = (double)(setting->sde.num_scales - 1), whole = floor(0.5 * h * levels + 1e-6) / levels;
+    return setting->sde.kind == SSDE_TABULATED && (whole > 0.0 || setting->how.pndm.step > 0.0) ? whole : 0.5 * h;
+}
+
+static ssde_status ssdei_pndm_stage_at(const ssdei_setting *setting, const ssdei_step_plan *plan, size_t j,
+                                       ssdei_pndm_stage *stage) {
+    static const double parts[4] = {1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0};
+    double step = setting->how.pndm.step, half = ssdei_pndm_half(setting, step > 0.0 ? step : plan->t0 - plan->t1);
+    double from = plan->t0, to = plan->t1, middle = plan->t1 + half;
+    if (setting->how.pndm.heun_start) {
+        stage->t = j ? plan->t_next : plan->t0;
+        stage->part = 0.5;
+        if (j) to = plan->t_next;
+        if (j && step > 0.0) from = to + step;
+    } else {
+        stage->t = j == 0 ? plan->t0 : j < 3 ? middle : plan->t1;
+        stage->part = parts[j];
+        if (j < 2) to = j || step == 0.0 ? middle : plan->t0 - half;
+    }
+    if (!(to >= 0.0 && stage->t <= 1.0 && from <= 1.0))
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT,
+                         "pndm.step is %g, which leads from t = %g to %g and from %g to %g, wanted 0 to 1", step,
+                         plan->t0, to, from, stage->t);
+    ssdei_try(ssdei_pndm_output(setting, stage->t, &stage->keep_x, &stage->keep_score));
+    return ssdei_pndm_transfer(setting, from, to, &stage->update);
+}
+
+/* Adams and Bashforth's, as a multistep plan; the start's stages are made as they are needed, too. */
+static ssde_status ssdei_pndm_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    static const double weights[4][4] = {{1.0, 0.0, 0.0, 0.0},
+                                         {3.0 / 2.0, -1.0 / 2.0, 0.0, 0.0},
+                                         {23.0 / 12.0, -16.0 / 12.0, 5.0 / 12.0, 0.0},
+                                         {55.0 / 24.0, -59.0 / 24.0, 37.0 / 24.0, -9.0 / 24.0}};
+    ssdei_pndm_stage stage;
+    size_t stages = ssdei_pndm_stages(setting, plan->step), j;
+    for (j = 0; stages > 1 && j < stages; j++) {
+        ssdei_try(ssdei_pndm_stage_at(setting, plan, j, &stage));
+        plan->update = stage.update;
+        if (!(fabs(stage.update.x + stage.update.score) <= DBL_MAX)) return SSDE_OK; /* and that is said */
+    }
+    if (stages > 1) return SSDE_OK;
+    memcpy(plan->weight, weights[plan->step < 3 ? plan->step : 3], sizeof plan->weight);
+    ssdei_try(ssdei_pndm_output(setting, plan->t0, &plan->keep_x, &plan->keep_score));
+    return ssdei_pndm_transfer(setting, plan->t0, plan->t1, &plan->update);
+}
+
+/* w->kept is x of the step's start, w->noise the sum. */
+static ssde_status ssdei_pndm_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    size_t stages = ssdei_pndm_stages(&w->setting, plan->step), count = block->rows * w->dim, i, j;
+    float *past = w->history[plan->step % w->setting.history] + block->first * w->dim;
+    ssdei_pndm_stage stage;
+    if (stages == 1) return ssdei_multistep_move(w, block, plan);
+    memcpy(w->kept, block->x, count * sizeof *w->kept);
+    for (j = 0; j < stages; j++) {
+        ssdei_try(ssdei_pndm_stage_at(&w->setting, plan, j, &stage));
+        ssdei_try(ssdei_evaluate(w, block, stage.t));
+        ssdei_direction(w, block, block->x, stage.keep_x, stage.keep_score, w->score);
+        if (!j) memcpy(past, w->score, count * sizeof *past);
+        for (i = 0; i < count; i++) w->noise[i] = (j ? w->noise[i] : 0.0f) + (float)stage.part * w->score[i];
+        if (j + 1 == stages) memcpy(w->score, w->noise, count * sizeof *w->score);
+        memcpy(block->x, w->kept, count * sizeof *w->kept);
+        ssdei_apply(w, block, &stage.update, stage.t);
+    }
     return SSDE_OK;
 }
 
@@ -3631,7 +4085,8 @@ static ssde_status ssdei_adaptive_move(ssdei_sampler *w, const ssdei_block *bloc
 static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan, uint32_t draw,
                                  int quiet) {
     ssdei_update u = plan->correction;
-    ssdei_try(ssdei_ask(w, &w->model, block, plan->t_correct));
+    ssdei_try(ssdei_ask(w, &w->model, block, plan->t_correct, 0));
+    ssdei_try(ssdei_bound(w, block, 0));
     ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CORRECTOR, draw));
     if (w->setting.corrector->batch) {
         double ratio;
@@ -3703,19 +4158,26 @@ static const struct {
     {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1},
      {SSDEI_EULER | SSDEI_TRAVELS, SSDEI_CHAIN_NONE, NULL, ssdei_adaptive_plan, ssdei_adaptive_move}},
     {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50},
-     {SSDEI_WEIGHTS_NOISE | SSDEI_CHURNS, SSDEI_CHAIN_NONE, ssdei_rule_ddim, ssdei_ddim_plan, ssdei_once_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_CHURNS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, ssdei_rule_ddim, ssdei_ddim_plan,
+      ssdei_ddim_move}},
     {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18},
-     {SSDEI_CHURNS, SSDEI_CHAIN_NONE, NULL, ssdei_heun_plan, ssdei_twice_move}},
+     {SSDEI_CHURNS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_heun_plan, ssdei_twice_move}},
     {{"straight_heun", 2, 2, 0, 0, SSDE_GRID_QUADRATIC, 18},
-     {0, SSDEI_CHAIN_NONE, NULL, ssdei_straight_heun_plan, ssdei_twice_move}},
+     {SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_straight_heun_plan, ssdei_twice_move}},
     {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan,
+      ssdei_multistep_move}},
     {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP, SSDEI_CHAIN_NONE, NULL, ssdei_3m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_3m_plan,
+      ssdei_multistep_move}},
     {{"dpm_solver_2m_sde", 1, 1, 1, 1, SSDE_GRID_LOG_SNR, 50},
-     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan,
+      ssdei_multistep_move}},
     {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_MULTISTEP | SSDEI_CORRECTS, SSDEI_CHAIN_NONE, NULL, ssdei_unipc_plan, ssdei_multistep_move}},
+     {SSDEI_MULTISTEP | SSDEI_CORRECTS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_unipc_plan,
+      ssdei_multistep_move}},
+    {{"pndm", 2, 1, 3, 0, SSDE_GRID_LOG_SNR, 20},
+     {SSDEI_COUNTS_STEPS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_pndm_plan, ssdei_pndm_move}},
 };
 
 static const ssdei_corrector ssdei_correctors[SSDE_CORRECTOR_COUNT] = {
@@ -3849,7 +4311,7 @@ static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block
         ssdei_drop_failed(w, block, t);
         return SSDE_OK;
     }
-    if (!ssdei_ends_quietly(&w->setting)) {
+    if (!w->setting.clean && !ssdei_ends_quietly(&w->setting)) {
         w->reversal.part = 1.0; /* the mean of x(0), also at the end of a flow */
         ssdei_try(ssdei_evaluate(w, block, t));
         ssdei_apply(w, block, &w->denoise, t);
@@ -3915,31 +4377,58 @@ static ssde_status ssdei_sampler_run(ssdei_sampler *w) {
     return ssdei_for_blocks(w, how->steps, ssdei_finish_block);
 }
 
-/* The desc's own times. Those beyond the prior's time fall away, but for one that is there. */
-static ssde_status ssdei_given_times(ssdei_sampler *w) {
-    ssde_sampler_desc *how = &w->setting.how;
-    double start, scale;
-    size_t k, beyond = 0;
+static ssde_status ssdei_check_times(ssdei_sampler *w) {
+    const ssde_sampler_desc *how = &w->setting.how;
+    const double *times = how->times, *ends = how->ends;
+    size_t k;
     if (ssdei_by_index(how->grid))
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "times are given and grid is %s: take one",
                          how->grid == SSDE_GRID_DISCRETE ? "SSDE_GRID_DISCRETE" : "SSDE_GRID_REFERENCE");
     for (k = 0; k <= how->steps; k++) {
-        if (!(how->times[k] > 0.0 && how->times[k] <= 1.0) || (k && !(how->times[k] < how->times[k - 1])))
+        if (!(times[k] >= 0.0 && times[k] <= 1.0) || (k && !(times[k] < times[k - 1])))
             return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
-                             "times[%lu] is %.17g, wanted in (0, 1] and below the one before", (unsigned long)k,
-                             how->times[k]);
+                             "times[%lu] is %.17g, wanted in [0, 1] and below the one before", (unsigned long)k,
+                             times[k]);
     }
-    if (!how->given_start && how->times[0] != (how->edit_from > 0.0 ? how->edit_from : 1.0))
-        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
-                         "times[0] is %.17g, wanted %s: only given_start can begin elsewhere", how->times[0],
-                         how->edit_from > 0.0 ? "edit_from" : "1");
-    ssdei_try(ssdei_start_time(w->context, &w->setting.sde, how->times[how->steps], &start, &scale));
-    while (how->times[beyond + 1] >= start) beyond++;
-    w->scale = 1.0 / ssdei_spread(&w->setting.sde, start, scale, how->times[0]);
+    for (k = 0; ends && k < how->steps; k++) {
+        if (!(ends[k] >= times[k + 1] && ends[k] <= times[k]))
+            return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
+                             "ends[%lu] is %.17g, wanted from times[%lu] = %.17g to times[%lu] = %.17g",
+                             (unsigned long)k, ends[k], (unsigned long)k + 1, times[k + 1], (unsigned long)k, times[k]);
+    }
+    if (how->given_start || times[0] == (how->edit_from > 0.0 ? how->edit_from : 1.0)) return SSDE_OK;
+    return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
+                     "times[0] is %.17g, wanted %s: only given_start can begin elsewhere", times[0],
+                     how->edit_from > 0.0 ? "edit_from" : "1");
+}
+
+/* The desc's own times. Those beyond the prior's time fall away, but for one that is there, unless they are taken as
+   they are, by D. */
+static ssde_status ssdei_given_times(ssdei_sampler *w) {
+    ssde_sampler_desc *how = &w->setting.how;
+    double start, scale, mean, std, last = how->steps ? how->times[how->steps] : 0.0;
+    size_t beyond = 0;
+    ssdei_try(ssdei_check_times(w));
+    ssdei_try(ssdei_start_time(w->context, &w->setting.sde, last, &start, &scale));
+    w->setting.start = start;
+    if (how->times[0] > start && w->setting.sde.kind == SSDE_TABULATED && !w->model.denoised) {
+        ssdei_try(ssdei_marginal(w->context, &w->setting.sde, how->times[0], &mean, &std));
+        if (mean == 0.0)
+            return ssde_fail(
+                w->context, SSDE_ERROR_UNSUPPORTED,
+                "times[0] is %g, where m is 0: a score, or a noise prediction, says nothing of x(0) there: "
+                "wanted a model that tells what it denoises, or a first time below",
+                how->times[0]);
+    }
+    if (!w->model.denoised || !(w->setting.method->traits & SSDEI_FROM_NOISE)) {
+        while (beyond < how->steps && how->times[beyond + 1] >= start) beyond++;
+        w->scale = 1.0 / ssdei_spread(&w->setting.sde, start, scale, how->times[0]);
+    } else
+        start = 1.0;
     how->steps -= beyond;
+    if (how->ends) how->ends += beyond;
     memcpy(w->times, how->times + beyond, (how->steps + 1) * sizeof *w->times);
     if (w->times[0] > start) w->times[0] = start;
-    w->setting.start = start;
     return SSDE_OK;
 }
 
@@ -3992,9 +4481,10 @@ static ssde_status ssdei_euler_start(ssdei_sampler *w) {
     int traits = w->setting.method->traits;
     int euler = (traits & SSDEI_EULER) || how->discretisation == SSDE_DISCRETISE_EULER ||
                 ((traits & SSDEI_EULER_ON_FLOW) && how->probability_flow);
-    double low = w->times[1], high = w->times[0], first = 0.0, mean, std, drift, diffusion;
+    double low, high = w->times[0], first = 0.0, mean, std, drift, diffusion;
     int tries;
-    if (!euler || w->setting.start == 1.0 || w->times[0] < w->setting.start) return SSDE_OK;
+    if (!euler || !how->steps || w->setting.start == 1.0 || w->times[0] < w->setting.start) return SSDE_OK;
+    low = w->times[1];
     for (tries = 0; tries < 60 && low < high; tries++) {
         double t = tries ? 0.5 * (low + high) : high;
         double h = traits & SSDEI_TRAVELS ? 256.0 * ssdei_path_step : t - w->times[1];
@@ -4017,7 +4507,7 @@ static ssde_status ssdei_euler_start(ssdei_sampler *w) {
 static void ssdei_last_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     int moves = setting->method->move != NULL;
-    if (!ssdei_ends_quietly(setting) || how->skip_denoise || plan->step + 1 < how->steps) return;
+    if (!(setting->clean || ssdei_ends_quietly(setting)) || how->skip_denoise || plan->step + 1 < how->steps) return;
     if (!moves && how->grid == SSDE_GRID_REFERENCE) return;
     plan->quiet = setting->corrector->rule && (!how->corrector_first || !moves);
     if (!plan->quiet) plan->update.noise = 0.0;
@@ -4026,8 +4516,9 @@ static void ssdei_last_plan(const ssdei_setting *setting, ssdei_step_plan *plan)
 static ssde_status ssdei_step_plan_make(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
     const ssdei_update *u = &plan->update;
     plan->t0 = times[plan->step];
-    plan->t1 = times[plan->step + 1];
-    plan->t_correct = setting->how.corrector_first ? plan->t0 : plan->t1;
+    plan->t1 = setting->how.ends ? fmin(setting->how.ends[plan->step], plan->t0) : times[plan->step + 1];
+    plan->t_next = times[plan->step + 1];
+    plan->t_correct = setting->how.corrector_first ? times[plan->step] : plan->t_next;
     if (ssdei_follows_path(setting) && ssdei_path_place(plan->t0) == ssdei_path_place(plan->t1))
         return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24",
                          plan->t0, plan->t1);
@@ -4036,22 +4527,38 @@ static ssde_status ssdei_step_plan_make(const ssdei_setting *setting, const doub
     if (!(fabs(u->x) <= DBL_MAX && fabs(u->score) <= DBL_MAX && fabs(u->noise) <= DBL_MAX))
         return ssde_fail(setting->context, SSDE_ERROR_NUMERIC,
                          "%s: the step from t = %.6g to %.6g is x + %g x + %g score + %g z, wanted finite numbers",
-                         setting->info->name, times[plan->step], times[plan->step + 1], u->x, u->score, u->noise);
+                         setting->info->name, plan->t0, plan->t1, u->x, u->score, u->noise);
     if (setting->corrector->rule) ssdei_try(ssdei_correction(setting, plan->t_correct, 1.0, &plan->correction));
     ssdei_last_plan(setting, plan);
     return SSDE_OK;
+}
+
+/* setting.clean, and whether those that ask for a score at the end can have one. */
+static ssde_status ssdei_sampler_last(ssdei_sampler *w) {
+    const ssdei_setting *setting = &w->setting;
+    double t = w->times[setting->how.steps], mean, std = 0.0;
+    int corrects = setting->corrector->rule && (!setting->how.corrector_first || !setting->method->move);
+    if (t > 0.0 || ssdei_by_index(setting->how.grid)) return SSDE_OK;
+    if (setting->sde.kind != SSDE_NONLINEAR) ssdei_try(ssdei_marginal(w->context, &setting->sde, t, &mean, &std));
+    w->setting.clean = std == 0.0;
+    if (!w->setting.clean || !(corrects || (setting->method->traits & SSDEI_TRAVELS))) return SSDE_OK;
+    return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
+                     "%s after times[%lu] = 0, where std is 0: no score is there, wanted a last time above",
+                     corrects ? setting->corrector->name : setting->info->name, (unsigned long)setting->how.steps);
 }
 
 /* All steps, before the first evaluation. */
 static ssde_status ssdei_sampler_plan(ssdei_sampler *w) {
     const ssdei_setting *setting = &w->setting;
     size_t steps = setting->how.steps, k;
+    ssdei_try(ssdei_sampler_last(w));
     for (k = 0; k < steps; k++) {
         w->plans[k].step = k;
         ssdei_try(ssdei_step_plan_make(setting, w->times, &w->plans[k]));
+        w->plans[k].once = (setting->clean && w->plans[k].t1 == 0.0) || ssdei_beyond(setting, w->times[k]);
     }
-    if (setting->how.skip_denoise || ssdei_ends_quietly(setting)) return SSDE_OK;
-    return ssdei_rule_denoise(w->context, &setting->sde, w->times[steps], &w->denoise);
+    if (setting->how.skip_denoise || w->setting.clean || ssdei_ends_quietly(setting)) return SSDE_OK;
+    return ssdei_setting_denoise(setting, w->times[steps], &w->denoise);
 }
 
 /* ---- its memory ---- */
@@ -4071,7 +4578,8 @@ static void ssdei_sampler_arrays(void *object, ssdei_memory *memory) {
     w->noise = ssdei_place(memory, float, part);
     w->reversal.drift = ssdei_place(memory, float, w->setting.sde.kind == SSDE_NONLINEAR ? part : 0);
     w->failed = ssdei_place(memory, unsigned char, w->n);
-    w->kept = ssdei_place(memory, float, w->setting.info->evaluations > 1 ? part : 0);
+    w->kept = ssdei_place(memory, float, ssdei_keeps(&w->setting) ? part : 0);
+    if (w->setting.how.variance == SSDE_VARIANCE_LEARNED) w->told = ssdei_place(memory, float, part);
     if (w->setting.method->traits & SSDEI_TRAVELS) {
         a->row = ssdei_place(memory, size_t, w->block);
         a->t = ssdei_place(memory, double, w->block);
@@ -4103,6 +4611,9 @@ static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, 
     ssdei_try(ssdei_setting_make(&w->setting, sde, how));
     ssdei_try(ssdei_guided_prepare(&w->guided, context, sde, model, chain, first_sample, n));
     w->model = w->guided.conditions.chain ? ssde_guided_model(&w->guided) : *model;
+    if (w->setting.how.variance == SSDE_VARIANCE_LEARNED && !w->model.variance)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "variance is learned, but model->variance is NULL: it tells no variance");
     w->context = context;
     w->n = n;
     w->dim = model->dim;
@@ -4135,6 +4646,8 @@ static ssde_status ssdei_sampler_begin(ssdei_sampler *w, uint64_t first_sample) 
     for (i = 0; i < w->n; i++) w->sample[i] = first_sample + i;
     ssdei_try(ssdei_sampler_times(w));
     ssdei_try(ssdei_euler_start(w));
+    if (!w->setting.how.pndm.sums)
+        w->setting.how.pndm.sums = w->setting.start < 1.0 ? SSDE_PREDICT_DATA : SSDE_PREDICT_NOISE;
     return ssdei_sampler_plan(w);
 }
 
@@ -4181,6 +4694,1164 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
     ssdei_release(context, w);
     return status;
 }
+
+/* ---- >>scheduler ----
+   A scheduler from elsewhere is data: which keys its class reads, how it spaces timesteps and levels, and which sampler
+   goes over them. Numbers are float where they are float there (ssdei_single), else double.
+
+   How to add a class: a bit, its name in ssdei_scheduler_classes at the bit's place with its functions, the keys that
+   it reads in ssdei_scheduler_keys, its name in >>scheduler above, golden runs. */
+
+SSDEI_ONCE_BEGIN
+
+enum {
+    SSDEI_SCHEDULER_DDPM = 1,
+    SSDEI_SCHEDULER_DDIM = 2,
+    SSDEI_SCHEDULER_PNDM = 4,
+    SSDEI_SCHEDULER_EULER = 8,
+    SSDEI_SCHEDULER_EULER_A = 16,
+    SSDEI_SCHEDULER_HEUN = 32,
+    SSDEI_SCHEDULER_DPM = 64,
+    SSDEI_SCHEDULER_UNIPC = 128,
+    SSDEI_SCHEDULER_EDM_EULER = 256,
+    SSDEI_SCHEDULER_EDM_DPM = 512,
+    SSDEI_SCHEDULER_FLOW = 1024,
+    SSDEI_SCHEDULER_VE = 2048,
+    SSDEI_SCHEDULER_VP = 4096,
+    /* groups that read the same keys */
+    SSDEI_SCHEDULER_CHAINS = SSDEI_SCHEDULER_DDPM | SSDEI_SCHEDULER_DDIM | SSDEI_SCHEDULER_PNDM,
+    SSDEI_SCHEDULER_EULERS = SSDEI_SCHEDULER_EULER | SSDEI_SCHEDULER_EULER_A,
+    SSDEI_SCHEDULER_LOGS = SSDEI_SCHEDULER_DPM | SSDEI_SCHEDULER_UNIPC,
+    SSDEI_SCHEDULER_BETAS =
+        SSDEI_SCHEDULER_CHAINS | SSDEI_SCHEDULER_EULERS | SSDEI_SCHEDULER_HEUN | SSDEI_SCHEDULER_LOGS,
+    SSDEI_SCHEDULER_EDM = SSDEI_SCHEDULER_EDM_EULER | SSDEI_SCHEDULER_EDM_DPM,
+    SSDEI_SCHEDULER_SOLVERS = SSDEI_SCHEDULER_DPM | SSDEI_SCHEDULER_EDM_DPM,
+    SSDEI_SCHEDULER_RESPACED =
+        SSDEI_SCHEDULER_EULER | SSDEI_SCHEDULER_HEUN | SSDEI_SCHEDULER_LOGS | SSDEI_SCHEDULER_FLOW,
+    SSDEI_SCHEDULER_SDES = SSDEI_SCHEDULER_VE | SSDEI_SCHEDULER_VP,
+    SSDEI_SCHEDULER_ALL = 8191
+};
+
+enum { SSDEI_PREDICTS_EPSILON, SSDEI_PREDICTS_SAMPLE, SSDEI_PREDICTS_V, SSDEI_PREDICTS_FLOW, SSDEI_PREDICTS_ORIGINAL };
+enum { SSDEI_SPACING_LEADING, SSDEI_SPACING_LINSPACE, SSDEI_SPACING_TRAILING };
+enum { SSDEI_VARIES_SMALL, SSDEI_VARIES_SMALL_LOG, SSDEI_VARIES_LARGE, SSDEI_VARIES_LEARNED_RANGE };
+enum { SSDEI_SOLVER_ODE, SSDEI_SOLVER_SDE, SSDEI_SOLVER_NOISE_ODE, SSDEI_SOLVER_NOISE_SDE, SSDEI_SOLVER_DEIS };
+
+/* The keys' values: numbers, flags, or the place among a key's words. NaN: none. */
+typedef struct ssdei_scheduler_config {
+    double num_train_timesteps, beta_start, beta_end, beta_schedule, rescale_betas_zero_snr;
+    double prediction_type, variance_type, clip_sample, clip_sample_range;
+    double thresholding, dynamic_thresholding_ratio, sample_max_value;
+    double timestep_spacing, steps_offset, set_alpha_to_one, skip_prk_steps;
+    double interpolation_type, timestep_type, final_sigmas_type, lambda_min_clipped;
+    double use_karras_sigmas, use_exponential_sigmas, use_beta_sigmas, use_lu_lambdas, use_flow_sigmas;
+    double sigma_min, sigma_max, sigma_data, sigma_schedule, rho;
+    double solver_order, algorithm_type, solver_type, lower_order_final, euler_at_final, predict_x0, solver_p;
+    double flow_shift, shift, use_dynamic_shifting, time_shift_type, shift_terminal;
+    double invert_sigmas, stochastic_sampling;
+    double snr, sampling_eps, correct_steps, beta_min, beta_max;
+    double ignored;
+    ssdei_json trained_betas, disable_corrector; /* cursors at their values; size 0: none */
+} ssdei_scheduler_config;
+
+typedef enum ssdei_key_kind {
+    SSDEI_KEY_NUMBER,
+    SSDEI_KEY_WHOLE, /* from 0 */
+    SSDEI_KEY_FLAG,
+    SSDEI_KEY_WORD,
+    SSDEI_KEY_LIST,
+    SSDEI_KEY_NULL /* nothing but null */
+} ssdei_key_kind;
+
+typedef struct ssdei_scheduler_key {
+    const char *name;
+    int readers; /* the classes, in bits */
+    ssdei_key_kind kind;
+    size_t place; /* in ssdei_scheduler_config */
+    double standard;
+    const char *words; /* that are known, a space between */
+} ssdei_scheduler_key;
+
+#define SSDEI_KEY(name, readers, kind, standard, words) \
+    { #name, readers, SSDEI_KEY_##kind, offsetof(ssdei_scheduler_config, name), standard, words }
+
+/* A name may come twice, for classes with other defaults. */
+static const ssdei_scheduler_key ssdei_scheduler_keys[] = {
+    SSDEI_KEY(num_train_timesteps, SSDEI_SCHEDULER_ALL & ~SSDEI_SCHEDULER_SDES, WHOLE, 1000.0, NULL),
+    SSDEI_KEY(num_train_timesteps, SSDEI_SCHEDULER_SDES, WHOLE, 2000.0, NULL),
+    SSDEI_KEY(beta_start, SSDEI_SCHEDULER_BETAS & ~SSDEI_SCHEDULER_HEUN, NUMBER, 0.0001, NULL),
+    SSDEI_KEY(beta_start, SSDEI_SCHEDULER_HEUN, NUMBER, 0.00085, NULL),
+    SSDEI_KEY(beta_end, SSDEI_SCHEDULER_BETAS & ~SSDEI_SCHEDULER_HEUN, NUMBER, 0.02, NULL),
+    SSDEI_KEY(beta_end, SSDEI_SCHEDULER_HEUN, NUMBER, 0.012, NULL),
+    SSDEI_KEY(beta_schedule, SSDEI_SCHEDULER_DDPM, WORD, SSDE_SCHEDULE_LINEAR,
+              "linear scaled_linear squaredcos_cap_v2 sigmoid"),
+    SSDEI_KEY(beta_schedule, SSDEI_SCHEDULER_BETAS & ~SSDEI_SCHEDULER_DDPM, WORD, SSDE_SCHEDULE_LINEAR,
+              "linear scaled_linear squaredcos_cap_v2"),
+    SSDEI_KEY(trained_betas, SSDEI_SCHEDULER_BETAS, LIST, 0.0, NULL),
+    SSDEI_KEY(rescale_betas_zero_snr, SSDEI_SCHEDULER_BETAS & ~(SSDEI_SCHEDULER_PNDM | SSDEI_SCHEDULER_HEUN), FLAG, 0.0,
+              NULL),
+    SSDEI_KEY(prediction_type, SSDEI_SCHEDULER_DDPM | SSDEI_SCHEDULER_DDIM | SSDEI_SCHEDULER_HEUN, WORD,
+              SSDEI_PREDICTS_EPSILON, "epsilon sample v_prediction"),
+    SSDEI_KEY(prediction_type, SSDEI_SCHEDULER_PNDM | SSDEI_SCHEDULER_EULER_A | SSDEI_SCHEDULER_EDM, WORD,
+              SSDEI_PREDICTS_EPSILON, "epsilon - v_prediction"),
+    SSDEI_KEY(prediction_type, SSDEI_SCHEDULER_EULER, WORD, SSDEI_PREDICTS_EPSILON,
+              "epsilon sample v_prediction - original_sample"),
+    SSDEI_KEY(prediction_type, SSDEI_SCHEDULER_LOGS, WORD, SSDEI_PREDICTS_EPSILON,
+              "epsilon sample v_prediction flow_prediction"),
+    SSDEI_KEY(variance_type, SSDEI_SCHEDULER_DDPM, WORD, SSDEI_VARIES_SMALL,
+              "fixed_small fixed_small_log fixed_large learned_range"),
+    SSDEI_KEY(clip_sample, SSDEI_SCHEDULER_DDPM | SSDEI_SCHEDULER_DDIM, FLAG, 1.0, NULL),
+    SSDEI_KEY(clip_sample, SSDEI_SCHEDULER_HEUN, FLAG, 0.0, NULL),
+    SSDEI_KEY(clip_sample_range, SSDEI_SCHEDULER_DDPM | SSDEI_SCHEDULER_DDIM | SSDEI_SCHEDULER_HEUN, NUMBER, 1.0, NULL),
+    SSDEI_KEY(thresholding,
+              SSDEI_SCHEDULER_DDPM | SSDEI_SCHEDULER_DDIM | SSDEI_SCHEDULER_LOGS | SSDEI_SCHEDULER_EDM_DPM, FLAG, 0.0,
+              NULL),
+    SSDEI_KEY(dynamic_thresholding_ratio,
+              SSDEI_SCHEDULER_DDPM | SSDEI_SCHEDULER_DDIM | SSDEI_SCHEDULER_LOGS | SSDEI_SCHEDULER_EDM_DPM, NUMBER,
+              0.995, NULL),
+    SSDEI_KEY(sample_max_value,
+              SSDEI_SCHEDULER_DDPM | SSDEI_SCHEDULER_DDIM | SSDEI_SCHEDULER_LOGS | SSDEI_SCHEDULER_EDM_DPM, NUMBER, 1.0,
+              NULL),
+    SSDEI_KEY(timestep_spacing, SSDEI_SCHEDULER_CHAINS, WORD, SSDEI_SPACING_LEADING, "leading linspace trailing"),
+    SSDEI_KEY(timestep_spacing, SSDEI_SCHEDULER_BETAS & ~SSDEI_SCHEDULER_CHAINS, WORD, SSDEI_SPACING_LINSPACE,
+              "leading linspace trailing"),
+    SSDEI_KEY(steps_offset, SSDEI_SCHEDULER_BETAS, WHOLE, 0.0, NULL),
+    SSDEI_KEY(set_alpha_to_one, SSDEI_SCHEDULER_DDIM, FLAG, 1.0, NULL),
+    SSDEI_KEY(set_alpha_to_one, SSDEI_SCHEDULER_PNDM, FLAG, 0.0, NULL),
+    SSDEI_KEY(skip_prk_steps, SSDEI_SCHEDULER_PNDM, FLAG, 0.0, NULL),
+    SSDEI_KEY(interpolation_type, SSDEI_SCHEDULER_EULER, WORD, 0.0, "linear log_linear"),
+    SSDEI_KEY(timestep_type, SSDEI_SCHEDULER_EULER, WORD, 0.0, "discrete continuous"),
+    SSDEI_KEY(use_karras_sigmas, SSDEI_SCHEDULER_RESPACED, FLAG, 0.0, NULL),
+    SSDEI_KEY(use_exponential_sigmas, SSDEI_SCHEDULER_RESPACED, FLAG, 0.0, NULL),
+    SSDEI_KEY(use_beta_sigmas, SSDEI_SCHEDULER_RESPACED, FLAG, 0.0, NULL),
+    SSDEI_KEY(use_lu_lambdas, SSDEI_SCHEDULER_DPM, FLAG, 0.0, NULL),
+    SSDEI_KEY(use_flow_sigmas, SSDEI_SCHEDULER_LOGS, FLAG, 0.0, NULL),
+    SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_RESPACED, NUMBER, (double)NAN, NULL),
+    SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_RESPACED, NUMBER, (double)NAN, NULL),
+    SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_EDM, NUMBER, 0.002, NULL),
+    SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_EDM, NUMBER, 80.0, NULL),
+    SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_VE, NUMBER, 0.01, NULL),
+    SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_VE, NUMBER, 1348.0, NULL),
+    SSDEI_KEY(sigma_data, SSDEI_SCHEDULER_EDM, NUMBER, 0.5, NULL),
+    SSDEI_KEY(sigma_schedule, SSDEI_SCHEDULER_EDM, WORD, 0.0, "karras exponential"),
+    SSDEI_KEY(rho, SSDEI_SCHEDULER_EDM, NUMBER, 7.0, NULL),
+    SSDEI_KEY(final_sigmas_type, SSDEI_SCHEDULER_EULER | SSDEI_SCHEDULER_LOGS | SSDEI_SCHEDULER_EDM, WORD, 0.0,
+              "zero sigma_min"),
+    SSDEI_KEY(lambda_min_clipped, SSDEI_SCHEDULER_DPM, NUMBER, -HUGE_VAL, NULL),
+    SSDEI_KEY(solver_order, SSDEI_SCHEDULER_LOGS | SSDEI_SCHEDULER_EDM_DPM, WHOLE, 2.0, NULL),
+    SSDEI_KEY(algorithm_type, SSDEI_SCHEDULER_DPM, WORD, SSDEI_SOLVER_ODE,
+              "dpmsolver++ sde-dpmsolver++ dpmsolver sde-dpmsolver deis"),
+    SSDEI_KEY(algorithm_type, SSDEI_SCHEDULER_EDM_DPM, WORD, SSDEI_SOLVER_ODE, "dpmsolver++ sde-dpmsolver++ - - deis"),
+    SSDEI_KEY(solver_type, SSDEI_SCHEDULER_SOLVERS, WORD, 0.0, "midpoint heun logrho bh1 bh2"),
+    SSDEI_KEY(solver_type, SSDEI_SCHEDULER_UNIPC, WORD, 0.0, "bh2 bh1 midpoint heun logrho"),
+    SSDEI_KEY(lower_order_final, SSDEI_SCHEDULER_LOGS | SSDEI_SCHEDULER_EDM_DPM, FLAG, 1.0, NULL),
+    SSDEI_KEY(euler_at_final, SSDEI_SCHEDULER_SOLVERS, FLAG, 0.0, NULL),
+    SSDEI_KEY(predict_x0, SSDEI_SCHEDULER_UNIPC, FLAG, 1.0, NULL),
+    SSDEI_KEY(disable_corrector, SSDEI_SCHEDULER_UNIPC, LIST, 0.0, NULL),
+    SSDEI_KEY(solver_p, SSDEI_SCHEDULER_UNIPC, NULL, 0.0, NULL),
+    SSDEI_KEY(flow_shift, SSDEI_SCHEDULER_LOGS, NUMBER, 1.0, NULL),
+    SSDEI_KEY(shift, SSDEI_SCHEDULER_FLOW, NUMBER, 1.0, NULL),
+    SSDEI_KEY(use_dynamic_shifting, SSDEI_SCHEDULER_LOGS | SSDEI_SCHEDULER_FLOW, FLAG, 0.0, NULL),
+    SSDEI_KEY(time_shift_type, SSDEI_SCHEDULER_FLOW, WORD, 0.0, "exponential linear"),
+    SSDEI_KEY(time_shift_type, SSDEI_SCHEDULER_LOGS, WORD, 0.0, "exponential"),
+    SSDEI_KEY(shift_terminal, SSDEI_SCHEDULER_UNIPC | SSDEI_SCHEDULER_FLOW, NUMBER, 0.0, NULL),
+    SSDEI_KEY(invert_sigmas, SSDEI_SCHEDULER_FLOW, FLAG, 0.0, NULL),
+    SSDEI_KEY(stochastic_sampling, SSDEI_SCHEDULER_FLOW, FLAG, 0.0, NULL),
+    SSDEI_KEY(snr, SSDEI_SCHEDULER_VE, NUMBER, 0.15, NULL),
+    SSDEI_KEY(correct_steps, SSDEI_SCHEDULER_VE, WHOLE, 1.0, NULL),
+    SSDEI_KEY(sampling_eps, SSDEI_SCHEDULER_VE, NUMBER, 1e-5, NULL),
+    SSDEI_KEY(sampling_eps, SSDEI_SCHEDULER_VP, NUMBER, 1e-3, NULL),
+    SSDEI_KEY(beta_min, SSDEI_SCHEDULER_VP, NUMBER, 0.1, NULL),
+    SSDEI_KEY(beta_max, SSDEI_SCHEDULER_VP, NUMBER, 20.0, NULL),
+};
+#undef SSDEI_KEY
+enum { SSDEI_SCHEDULER_KEYS = sizeof ssdei_scheduler_keys / sizeof ssdei_scheduler_keys[0] };
+
+/* Known, and nothing to any class: what pipelines make mu of, and what releases before 0.3 wrote. The variance of
+   DPM-Solver only cuts the model's output, as score nets do. */
+static const char ssdei_scheduler_idle[] =
+    " base_shift max_shift base_image_seq_len max_image_seq_len tensor_format timestep_values ";
+
+/* Words that are known and refused. */
+static const struct {
+    const char *key, *word, *reason;
+} ssdei_scheduler_refusals[] = {
+    {"variance_type", "fixed_large_log", "the root of a negative number, NaN in diffusers"},
+    {"variance_type", "learned", "a variance as the network gives it, which may be below 0; learned_range is known"},
+    {"prediction_type", "sample", "an error in this class of diffusers, or of its steps"},
+};
+
+/* What the class reads and a run is made of. Levels are sigma = std / m, of flows std, in the order of the run. */
+typedef struct ssdei_scheduling {
+    ssde_context *context;
+    ssde_scheduler_desc how;
+    int kind; /* the class's bit */
+    ssdei_scheduler_config config;
+    ssde_schedule_kind schedule;
+    size_t trained, steps; /* timesteps of the model, and of the run */
+    size_t betas, uncorrected;
+    int flow, edm;                                 /* m = 1 - std; m = 1 */
+    int left_out;                                  /* the last level, which no step reaches */
+    double *mean, *std;                            /* [trained]: of the schedule, with betas */
+    double *sigma_table, *log_table, *betas_table; /* [trained], likewise: float std / mean and its logarithm */
+    double *sigma, *label;                         /* [steps + 1] */
+    double *uncorrected_steps;                     /* [uncorrected] */
+    unsigned char *visited;                        /* [trained] */
+    ssde_scheduler run;
+    double *level_mean, *level_std, *level_label, *times, *ends; /* the result's */
+    size_t *left_alone;                                          /* [uncorrected] */
+    size_t levels;
+} ssdei_scheduling;
+
+static const char *ssdei_scheduler_name(const ssdei_scheduling *w);
+
+static ssde_status ssdei_scheduler_refuse(const ssdei_scheduling *w, const char *key, const char *problem) {
+    return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "%s: '%.40s' %s", ssdei_scheduler_name(w), key, problem);
+}
+
+/* ---- scheduler: the configuration ---- */
+
+/* The row of a key that this class reads; NULL: none does, or *elsewhere another class. */
+static const ssdei_scheduler_key *ssdei_scheduler_find(const char *name, int kind, int *elsewhere) {
+    const ssdei_scheduler_key *key = ssdei_scheduler_keys, *end = key + SSDEI_SCHEDULER_KEYS;
+    for (*elsewhere = 0; key < end; key++) {
+        if (strcmp(key->name, name)) continue;
+        if (key->readers & kind) return key;
+        *elsewhere = 1;
+    }
+    return NULL;
+}
+
+/* Whether `word` is one of words, and which; "-" stands for none. */
+static int ssdei_word_among(const char *words, const char *word, int *index) {
+    size_t length = strlen(word);
+    for (*index = 0; *words; ++*index) {
+        size_t here = strcspn(words, " ");
+        if (here == length && !memcmp(words, word, here) && strcmp(word, "-")) return 1;
+        words += here + (words[here] == ' ');
+    }
+    return 0;
+}
+
+/* A number, or Python's names for what is none. */
+static double ssdei_scheduler_number(ssdei_json *json) {
+    if (ssdei_json_word(json, "-Infinity")) return -HUGE_VAL;
+    if (ssdei_json_word(json, "Infinity")) return HUGE_VAL;
+    return ssdei_json_number(json);
+}
+
+static void ssdei_scheduler_skip(ssdei_json *json) {
+    if (!ssdei_json_word(json, "-Infinity") && !ssdei_json_word(json, "Infinity") && !ssdei_json_word(json, "NaN"))
+        ssdei_json_skip(json);
+}
+
+static ssde_status ssdei_scheduler_word(const ssdei_scheduling *w, const ssdei_scheduler_key *key, ssdei_json *json,
+                                        double *value) {
+    char word[40], problem[160];
+    const char *reason = "which is not known";
+    int index;
+    size_t i;
+    ssdei_json_string(json, word, sizeof word);
+    if (json->problem) return SSDE_OK;
+    if (ssdei_word_among(key->words, word, &index)) {
+        *value = index;
+        return SSDE_OK;
+    }
+    for (i = 0; i < sizeof ssdei_scheduler_refusals / sizeof ssdei_scheduler_refusals[0]; i++) {
+        if (!strcmp(key->name, ssdei_scheduler_refusals[i].key) && !strcmp(word, ssdei_scheduler_refusals[i].word))
+            reason = ssdei_scheduler_refusals[i].reason;
+    }
+    snprintf(problem, sizeof problem, "is '%s', %s", word, reason);
+    return ssdei_scheduler_refuse(w, key->name, problem);
+}
+
+/* The value of a key that the class reads. */
+static ssde_status ssdei_scheduler_value(ssdei_scheduling *w, const ssdei_scheduler_key *key, ssdei_json *json) {
+    void *place = (char *)&w->config + key->place;
+    double *value = (double *)place;
+    if (ssdei_json_word(json, "null")) { /* a flag's is false */
+        if (key->kind == SSDEI_KEY_FLAG) *value = 0.0;
+        return SSDE_OK;
+    }
+    switch (key->kind) {
+        case SSDEI_KEY_NUMBER: *value = ssdei_scheduler_number(json); break;
+        case SSDEI_KEY_WHOLE:
+            *value = ssdei_json_number(json);
+            if (!json->problem && !ssdei_is_whole(*value, 0.0, 1e6))
+                return ssdei_scheduler_refuse(w, key->name, "is no whole number from 0 to a million");
+            break;
+        case SSDEI_KEY_FLAG:
+            *value = ssdei_json_word(json, "true");
+            if (*value == 0.0 && !ssdei_json_word(json, "false")) ssdei_json_fail(json, "true or false is expected");
+            break;
+        case SSDEI_KEY_WORD: return ssdei_scheduler_word(w, key, json, value);
+        case SSDEI_KEY_LIST:
+            *(ssdei_json *)place = *json;
+            ssdei_json_skip(json);
+            break;
+        default: return ssdei_scheduler_refuse(w, key->name, "is not null: it is another scheduler");
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_scheduler_entry(ssdei_scheduling *w, const char *name, ssdei_json *json, unsigned char *seen) {
+    int elsewhere;
+    const ssdei_scheduler_key *key = ssdei_scheduler_find(name, w->kind, &elsewhere);
+    char among[72];
+    if (key) {
+        if (seen[key - ssdei_scheduler_keys]++) return ssdei_scheduler_refuse(w, name, "comes twice");
+        return ssdei_scheduler_value(w, key, json);
+    }
+    snprintf(among, sizeof among, " %s ", name);
+    if (elsewhere || name[0] == '_' || strstr(ssdei_scheduler_idle, among))
+        ssdei_scheduler_skip(json);
+    else if (!ssdei_json_word(json, "null"))
+        return ssdei_scheduler_refuse(w, name, "is a key that scoresde does not know");
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_scheduler_syntax(const ssdei_scheduling *w, const ssdei_json *json) {
+    if (!json->problem) return SSDE_OK;
+    return ssde_fail(w->context, SSDE_ERROR_FORMAT, "scheduler: byte %lu of its JSON: %s", (unsigned long)json->at,
+                     json->problem);
+}
+
+/* w->kind, by "_class_name". */
+static ssde_status ssdei_scheduler_class_of(ssdei_scheduling *w, ssdei_json json) {
+    char name[64], value[64] = "";
+    for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
+        ssdei_json_key(&json, name, sizeof name);
+        if (!json.problem && !strcmp(name, "_class_name"))
+            ssdei_json_string(&json, value, sizeof value);
+        else
+            ssdei_scheduler_skip(&json);
+    }
+    ssdei_json_end(&json);
+    ssdei_try(ssdei_scheduler_syntax(w, &json));
+    for (w->kind = 1; w->kind < SSDEI_SCHEDULER_ALL; w->kind *= 2)
+        if (!strcmp(value, ssdei_scheduler_name(w))) return SSDE_OK;
+    if (!value[0]) return ssde_fail(w->context, SSDE_ERROR_FORMAT, "scheduler: '_class_name' is missing");
+    return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "scheduler: '_class_name' is '%s', which is not known", value);
+}
+
+static ssde_status ssdei_scheduler_parse(ssdei_scheduling *w, const char *text, size_t size) {
+    ssdei_json json = ssdei_json_over(text, size);
+    unsigned char seen[SSDEI_SCHEDULER_KEYS];
+    size_t i;
+    ssdei_try(ssdei_scheduler_class_of(w, json));
+    memset(seen, 0, sizeof seen);
+    for (i = 0; i < SSDEI_SCHEDULER_KEYS; i++) {
+        const ssdei_scheduler_key *key = &ssdei_scheduler_keys[i];
+        void *place = (char *)&w->config + key->place;
+        if ((key->readers & w->kind) && key->kind != SSDEI_KEY_LIST) *(double *)place = key->standard;
+    }
+    for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
+        char name[64];
+        ssdei_json_key(&json, name, sizeof name);
+        if (!json.problem) ssdei_try(ssdei_scheduler_entry(w, name, &json, seen));
+    }
+    ssdei_json_end(&json);
+    return ssdei_scheduler_syntax(w, &json);
+}
+
+/* Up to `capacity` numbers of the list at a cursor into values, which may be NULL; how many there are. */
+static ssde_status ssdei_scheduler_list(const ssdei_scheduling *w, const char *key, ssdei_json json, size_t capacity,
+                                        double *values, size_t *count) {
+    *count = 0;
+    if (!json.size) return SSDE_OK;
+    for (ssdei_json_open(&json, '['); ssdei_json_next(&json, ']'); ++*count) {
+        double value = ssdei_json_number(&json);
+        if (values && *count < capacity) values[*count] = value;
+    }
+    return json.problem ? ssdei_scheduler_refuse(w, key, "is no list of numbers") : SSDE_OK;
+}
+
+/* ---- scheduler: timesteps ---- */
+
+static double ssdei_single(double value) { return (double)(float)value; }
+
+/* To the nearest, halves to the even one; value >= 0. */
+static double ssdei_round_even(double value) {
+    double below = floor(value), part = value - below;
+    return below + (part > 0.5 || (part == 0.5 && fmod(below, 2.0) != 0.0) ? 1.0 : 0.0);
+}
+
+/* NumPy's linspace: value i of n. */
+static double ssdei_linspace(double first, double last, size_t i, size_t n) {
+    return i && i + 1 == n ? last : first + (double)i * ((last - first) / (double)(n > 1 ? n - 1 : 1));
+}
+
+/* PyTorch's, in float, from both ends. */
+static double ssdei_linspace_single(double first, double last, size_t i, size_t n) {
+    float begin = (float)first, end = (float)last, step = n > 1 ? (end - begin) / (float)(n - 1) : 0.0f;
+    return (double)(i < n / 2 || n == 1 ? begin + step * (float)i : end - step * (float)(n - 1 - i));
+}
+
+/* label[k], 0 <= k < steps, of the spacing: with n or, where the last falls away, n + 1 points, below `end`. rounded:
+   to whole numbers, else to float. */
+static ssde_status ssdei_scheduler_spacing(ssdei_scheduling *w, size_t points, double end, int rounded) {
+    double trained = (double)w->trained, n = (double)w->steps, offset = w->config.steps_offset, value;
+    double second = trained - trained / n, count = ceil(end / (trained / n));
+    size_t k, spacing = (size_t)w->config.timestep_spacing;
+    char problem[120];
+    if (spacing == SSDEI_SPACING_TRAILING) {
+        second = end - trained / n;
+        if (end == trained && count != n) {
+            snprintf(problem, sizeof problem, "trailing has %g timesteps in diffusers where %g are wanted, the last -1",
+                     count, n);
+            return ssdei_scheduler_refuse(w, "timestep_spacing", problem);
+        }
+        w->steps = (size_t)count;
+    }
+    for (k = 0; k < w->steps; k++) {
+        size_t i = points - 1 - k;
+        if (spacing == SSDEI_SPACING_TRAILING)
+            value = ssdei_round_even(end + (double)k * (second - end)) - 1.0;
+        else if (spacing == SSDEI_SPACING_LEADING)
+            value = (double)i * floor(end / (double)points) + offset;
+        else
+            value = ssdei_linspace(0.0, end - 1.0, i, points);
+        w->label[k] = rounded ? ssdei_round_even(value) : ssdei_single(value);
+    }
+    return SSDE_OK;
+}
+
+/* Given, or spaced; each within the table, and below the one before. */
+static ssde_status ssdei_scheduler_timesteps(ssdei_scheduling *w, size_t points, double end, int rounded) {
+    size_t k;
+    if (!w->how.timesteps) ssdei_try(ssdei_scheduler_spacing(w, points, end, rounded));
+    for (k = 0; k < w->steps; k++) {
+        double value = w->how.timesteps ? w->how.timesteps[k] : w->label[k];
+        if (!(value >= 0.0 && value <= (double)w->trained - 1.0) || (rounded && floor(value) != value))
+            return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "%s: timestep %lu is %g, wanted %s from 0 to %lu%s",
+                             ssdei_scheduler_name(w), (unsigned long)k, value, rounded ? "whole" : "a number",
+                             (unsigned long)w->trained - 1, w->config.steps_offset > 0.0 ? ": see 'steps_offset'" : "");
+        if (k && !(value < w->label[k - 1]))
+            return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "%s: of %lu timesteps %lu is %g, wanted below %g",
+                             ssdei_scheduler_name(w), (unsigned long)w->steps, (unsigned long)k, value,
+                             w->label[k - 1]);
+        w->label[k] = ssdei_single(value);
+    }
+    return SSDE_OK;
+}
+
+/* ---- scheduler: levels ---- */
+
+/* The tables of betas; of sigma = std / m and its logarithm in float. A terminal signal of 0 counts as m^2 = 2^-24 but
+   in DDPM and DDIM. */
+static ssde_status ssdei_scheduler_tables(ssdei_scheduling *w) {
+    ssde_schedule_desc desc = ssde_schedule_defaults(w->schedule);
+    size_t i, count;
+    desc.levels = (int)w->trained;
+    desc.beta_start = w->config.beta_start, desc.beta_end = w->config.beta_end;
+    desc.betas = w->betas_table;
+    desc.zero_terminal_snr = w->config.rescale_betas_zero_snr != 0.0;
+    desc.single = 1;
+    desc.context = w->context;
+    if (!(desc.beta_start > 0.0)) return ssdei_scheduler_refuse(w, "beta_start", "is not above 0");
+    if (!(desc.beta_end > 0.0)) return ssdei_scheduler_refuse(w, "beta_end", "is not above 0");
+    ssdei_try(ssdei_scheduler_list(w, "trained_betas", w->config.trained_betas, w->betas, w->betas_table, &count));
+    ssdei_try(ssde_schedule_levels(&desc, w->mean, w->std));
+    for (i = 0; i < w->trained; i++) {
+        double left = ssdei_single(w->mean[i] * w->mean[i]);
+        if (left == 0.0) left = ldexp(1.0, -24);
+        w->sigma_table[i] = ssdei_single(sqrt(ssdei_single(ssdei_single(1.0 - left) / left)));
+        w->log_table[i] = ssdei_single(ssdei_math_log(w->sigma_table[i]));
+    }
+    return SSDE_OK;
+}
+
+/* The table at a timestep that may be between two. */
+static double ssdei_scheduler_interpolate(const ssdei_scheduling *w, double timestep) {
+    size_t i = (size_t)timestep;
+    if (i + 1 >= w->trained) return w->sigma_table[w->trained - 1];
+    return (w->sigma_table[i + 1] - w->sigma_table[i]) * (timestep - (double)i) + w->sigma_table[i];
+}
+
+/* The timestep of a sigma, linear in its logarithm: in float, as arrays of float make of a double with NumPy up to 1.
+ */
+static double ssdei_scheduler_invert(const ssdei_scheduling *w, double sigma) {
+    double x = ssdei_single(ssdei_math_log(sigma > 1e-10 ? sigma : 1e-10)), part;
+    size_t i = w->trained - 1;
+    while (i && !(x >= w->log_table[i])) i--;
+    if (i + 2 > w->trained) i = w->trained - 2;
+    part = ssdei_single(w->log_table[i] - x) / ssdei_single(w->log_table[i] - w->log_table[i + 1]);
+    part = part > 1.0 ? 1.0 : part > 0.0 ? ssdei_single(part) : 0.0;
+    return ssdei_single(1.0 - part) * (double)i + part * (double)(i + 1);
+}
+
+/* steps levels from high to low, equally spaced in sigma^(1 / rho), or, rho 0, in log sigma. */
+static void ssdei_scheduler_respace(ssdei_scheduling *w, double low, double high, double rho) {
+    double first = rho > 0.0 ? ssdei_math_pow(high, 1.0 / rho) : ssdei_math_log(high);
+    double last = rho > 0.0 ? ssdei_math_pow(low, 1.0 / rho) : ssdei_math_log(low);
+    size_t k;
+    for (k = 0; k < w->steps; k++) {
+        double part = ssdei_linspace(0.0, 1.0, k, w->steps);
+        w->sigma[k] = rho > 0.0 ? ssdei_math_pow(first + part * (last - first), rho)
+                                : ssdei_math_exp(ssdei_linspace(first, last, k, w->steps));
+    }
+}
+
+/* Karras', exponential or Lu's levels between low and high, or sigma_min and sigma_max of the configuration; whether
+   there are any. */
+static int ssdei_scheduler_respaced(ssdei_scheduling *w, double low, double high) {
+    const ssdei_scheduler_config *c = &w->config;
+    int given = c->use_karras_sigmas != 0.0 || c->use_exponential_sigmas != 0.0;
+    if (given && c->sigma_min >= 0.0) low = c->sigma_min;
+    if (given && c->sigma_max >= 0.0) high = c->sigma_max;
+    if (!given && c->use_lu_lambdas == 0.0) return 0;
+    if (!given) low = ssdei_math_exp(w->log_table[0]), high = ssdei_math_exp(w->log_table[w->trained - 1]);
+    ssdei_scheduler_respace(w, low, high, c->use_karras_sigmas != 0.0 ? 7.0 : 0.0);
+    return 1;
+}
+
+/* The shift of flows: e^mu / (e^mu + 1 / s - 1), and with mu itself; else shift s / (1 + (shift - 1) s). */
+static double ssdei_scheduler_shift(const ssdei_scheduling *w, double shift, double s) {
+    int dynamic = w->config.use_dynamic_shifting != 0.0;
+    double mu = w->config.time_shift_type == 0.0 ? ssdei_math_exp(w->how.mu) : w->how.mu;
+    if (s == 0.0) return 0.0;
+    return dynamic ? mu / (mu + (1.0 / s - 1.0)) : shift * s / (1.0 + (shift - 1.0) * s);
+}
+
+/* 1 - s stretched so that the last is the terminal. */
+static void ssdei_scheduler_stretch(ssdei_scheduling *w) {
+    double factor = (1.0 - w->sigma[w->steps - 1]) / (1.0 - w->config.shift_terminal);
+    size_t k;
+    for (k = 0; w->config.shift_terminal != 0.0 && k < w->steps; k++) w->sigma[k] = 1.0 - (1.0 - w->sigma[k]) / factor;
+}
+
+/* Given sigmas; whether there are any. */
+static int ssdei_scheduler_given(ssdei_scheduling *w) {
+    size_t k;
+    for (k = 0; w->how.sigmas && k <= w->steps; k++) w->sigma[k] = ssdei_single(w->how.sigmas[k]);
+    return w->how.sigmas != NULL;
+}
+
+/* Where the run ends: 0, or `least`. */
+static void ssdei_scheduler_finish(ssdei_scheduling *w, double least) {
+    if (!w->how.sigmas) w->sigma[w->steps] = w->config.final_sigmas_type != 0.0 ? least : 0.0;
+}
+
+/* EulerDiscrete, EulerAncestralDiscrete, HeunDiscrete: timesteps with their fractions. */
+static ssde_status ssdei_scheduler_euler_levels(ssdei_scheduling *w) {
+    const ssdei_scheduler_config *c = &w->config;
+    double lowest = w->log_table[0], highest = w->log_table[w->trained - 1];
+    int given = ssdei_scheduler_given(w), logs = c->interpolation_type != 0.0 && !given, respaced = 0;
+    int noised = c->timestep_type != 0.0 && c->prediction_type == SSDEI_PREDICTS_V;
+    size_t k;
+    if (!given) {
+        ssdei_try(ssdei_scheduler_timesteps(w, w->steps, (double)w->trained, 0));
+        for (k = 0; k < w->steps; k++)
+            w->sigma[k] = logs ? ssdei_math_exp(ssdei_linspace(highest, lowest, k, w->steps + (w->how.follow != 0)))
+                               : ssdei_scheduler_interpolate(w, w->label[k]);
+        respaced = ssdei_scheduler_respaced(w, logs ? w->sigma_table[0] : w->sigma[w->steps - 1], w->sigma[0]);
+    }
+    ssdei_scheduler_finish(w, w->sigma_table[0]);
+    w->left_out = logs && w->how.follow && !respaced;
+    if (w->left_out) w->sigma[w->steps] = w->sigma_table[0];
+    for (k = 0; k < w->steps; k++) {
+        if (noised)
+            w->label[k] = ssdei_single(0.25 * ssdei_single(ssdei_math_log(ssdei_single(w->sigma[k]))));
+        else if (given || respaced || (logs && !w->how.follow))
+            w->label[k] = ssdei_single(ssdei_scheduler_invert(w, w->sigma[k]));
+    }
+    w->label[w->steps] = noised ? w->label[w->steps - 1] : 0.0;
+    return SSDE_OK;
+}
+
+/* Flow levels under DPMSolverMultistep and UniPCMultistep: std, the timestep in whole numbers. */
+static void ssdei_scheduler_log_flow(ssdei_scheduling *w) {
+    double trained = (double)w->trained, n1 = 1.0 / trained;
+    double shift = w->config.use_dynamic_shifting != 0.0 ? ssdei_math_exp(w->how.mu) : w->config.flow_shift;
+    size_t k, n = w->steps;
+    for (k = 0; k < n; k++) {
+        if (!w->how.sigmas)
+            w->sigma[k] = w->kind == SSDEI_SCHEDULER_DPM ? 1.0 - ssdei_linspace(1.0, n1, n - k, n + 1)
+                                                         : ssdei_linspace(1.0, n1, k, n + 1);
+        w->sigma[k] = shift * w->sigma[k] / (1.0 + (shift - 1.0) * w->sigma[k]);
+    }
+    ssdei_scheduler_stretch(w);
+    if (w->kind == SSDEI_SCHEDULER_UNIPC && fabs(w->sigma[0] - 1.0) < 1e-6) w->sigma[0] -= 1e-6;
+}
+
+/* DPMSolverMultistep, UniPCMultistep: whole timesteps. */
+static ssde_status ssdei_scheduler_log_levels(ssdei_scheduling *w) {
+    const ssdei_scheduler_config *c = &w->config;
+    double end = (double)w->trained, least = w->sigma_table[0];
+    int respaced = 0, dpm = w->kind == SSDEI_SCHEDULER_DPM;
+    /* diffusers rounds the timesteps that it inverts, but for some */
+    int rounds =
+        dpm ? w->schedule != SSDE_SCHEDULE_COSINE && c->use_exponential_sigmas == 0.0 : c->use_karras_sigmas != 0.0;
+    size_t k;
+    for (k = w->trained; dpm && k > 0; k--) {
+        double log_m = ssdei_single(ssdei_math_log(ssdei_single(w->mean[k - 1]))); /* lambda ascends from the last on */
+        double lambda = ssdei_single(log_m - ssdei_single(ssdei_math_log(ssdei_single(w->std[k - 1]))));
+        if (!(lambda < c->lambda_min_clipped)) break;
+        end -= 1.0;
+    }
+    if (!ssdei_scheduler_given(w)) {
+        ssdei_try(ssdei_scheduler_timesteps(w, w->steps + (c->timestep_spacing != SSDEI_SPACING_TRAILING), end, 1));
+        for (k = 0; k < w->steps; k++) w->sigma[k] = ssdei_scheduler_interpolate(w, w->label[k]);
+        respaced = ssdei_scheduler_respaced(w, w->sigma_table[0], w->sigma_table[w->trained - 1]);
+        if (respaced && !dpm) least = w->sigma[w->steps - 1];
+    }
+    if (w->flow && !respaced) ssdei_scheduler_log_flow(w);
+    for (k = 0; w->flow && respaced && k < w->steps; k++) w->sigma[k] /= w->sigma[k] + 1.0;
+    if (w->flow && !dpm) least = w->sigma[w->steps - 1];
+    ssdei_scheduler_finish(w, least);
+    for (k = 0; k < w->steps; k++) {
+        double timestep = w->flow ? w->sigma[k] * (double)w->trained : ssdei_scheduler_invert(w, w->sigma[k]);
+        if (w->flow || respaced || w->how.sigmas)
+            w->label[k] = rounds && !w->flow ? ssdei_round_even(timestep) : floor(timestep);
+    }
+    w->label[w->steps] = 0.0;
+    return SSDE_OK;
+}
+
+/* EDM: sigma from sigma_max to sigma_min; EDMEuler in double, rounded. */
+static ssde_status ssdei_scheduler_edm_levels(ssdei_scheduling *w) {
+    const ssdei_scheduler_config *c = &w->config;
+    double low = ssdei_math_pow(c->sigma_min, 1.0 / c->rho), high = ssdei_math_pow(c->sigma_max, 1.0 / c->rho);
+    int single = w->kind == SSDEI_SCHEDULER_EDM_DPM, places = w->how.sigmas && w->how.follow && !single;
+    size_t k;
+    for (k = 0; k < w->steps; k++) {
+        double part = places   ? w->how.sigmas[k]
+                      : single ? ssdei_linspace_single(0.0, 1.0, k, w->steps)
+                               : ssdei_linspace(0.0, 1.0, k, w->steps);
+        if (c->sigma_schedule != 0.0)
+            w->sigma[k] = ssdei_math_exp(ssdei_linspace_single(
+                ssdei_math_log(c->sigma_min), ssdei_math_log(c->sigma_max), w->steps - 1 - k, w->steps));
+        else if (single)
+            w->sigma[k] = ssdei_math_pow(
+                ssdei_single(ssdei_single(high) + ssdei_single(part * ssdei_single(low - high))), c->rho);
+        else
+            w->sigma[k] = ssdei_math_pow(high + part * (low - high), c->rho);
+    }
+    if (!places) ssdei_scheduler_given(w);
+    ssdei_scheduler_finish(w, single ? c->sigma_min : w->sigma[w->steps - 1]);
+    if (places) w->sigma[w->steps] = c->final_sigmas_type != 0.0 ? w->sigma[w->steps - 1] : 0.0;
+    for (k = 0; k < w->steps; k++)
+        w->label[k] = ssdei_single(0.25 * ssdei_single(ssdei_math_log(ssdei_single(w->sigma[k]))));
+    w->label[w->steps] = w->label[w->steps - 1];
+    return SSDE_OK;
+}
+
+/* FlowMatchEulerDiscrete: std from 1 to 1 / trained, which the constructor has shifted once, shifted. */
+static ssde_status ssdei_scheduler_flow_levels(ssdei_scheduling *w) {
+    double trained = (double)w->trained, shift = w->config.shift, least = ssdei_single(1.0 / trained);
+    size_t k;
+    if (w->config.use_dynamic_shifting == 0.0) least = ssdei_single(ssdei_scheduler_shift(w, shift, least));
+    for (k = 0; k < w->steps; k++) {
+        double s = w->how.sigmas      ? ssdei_single(w->how.sigmas[k])
+                   : w->how.timesteps ? ssdei_single(ssdei_single(w->how.timesteps[k]) / trained)
+                                      : ssdei_linspace(trained, least * trained, k, w->steps) / trained;
+        w->sigma[k] = ssdei_scheduler_shift(w, shift, s);
+    }
+    ssdei_scheduler_stretch(w);
+    ssdei_scheduler_respaced(w, w->sigma[w->steps - 1], w->sigma[0]);
+    w->sigma[w->steps] = w->how.sigmas ? w->how.sigmas[w->steps] : 0.0;
+    for (k = 0; k <= w->steps; k++) w->label[k] = ssdei_single(ssdei_single(w->sigma[k]) * trained);
+    return SSDE_OK;
+}
+
+/* w->sigma as the levels of a tabulated SDE: VP's, EDM's or a flow's. The last step may be of no length. */
+static ssde_status ssdei_scheduler_sigma_levels(ssdei_scheduling *w) {
+    size_t k, n = w->steps;
+    for (k = 0; k <= n; k++) {
+        double sigma = ssdei_single(w->sigma[k]), mean = w->edm ? 1.0 : 1.0 / sqrt(1.0 + sigma * sigma);
+        /* EDM's last sigma has lost some to rounding, its sigma_min has not */
+        if (k == n && sigma > w->sigma[k - 1] && sigma < 1.00001 * w->sigma[k - 1]) sigma = w->sigma[k - 1];
+        w->sigma[k] = sigma;
+        if (k && !(sigma < w->sigma[k - 1]) && !(k == n && sigma == w->sigma[k - 1]))
+            return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
+                             "%s: level %lu of %lu is %.9g, wanted below the one before, %.9g", ssdei_scheduler_name(w),
+                             (unsigned long)k, (unsigned long)n, sigma, w->sigma[k - 1]);
+        if (!(sigma >= 0.0 && sigma <= (w->flow ? 1.0 : 1e30)) || (k < n && sigma == 0.0))
+            return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "%s: level %lu is %g, wanted above 0%s",
+                             ssdei_scheduler_name(w), (unsigned long)k, sigma, w->flow ? " and up to 1" : "");
+        if (k == 1 && k < n && w->label[1] == w->label[0])
+            return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
+                             "%s: the first two timesteps are both %g, and diffusers begins at the second",
+                             ssdei_scheduler_name(w), w->label[0]);
+        if (k && sigma == w->sigma[k - 1]) sigma *= 1.0 - ldexp(1.0, -44);
+        w->level_mean[n - k] = w->flow ? 1.0 - sigma : mean;
+        w->level_std[n - k] = w->flow ? sigma : sigma * mean;
+        w->level_label[n - k] = w->label[k];
+        w->times[k] = (double)(n - k) / (double)n;
+    }
+    w->levels = n + 1;
+    return SSDE_OK;
+}
+
+/* DDPM, DDIM, PNDM: levels of the schedule itself, and where the run ends one more, x(0) or, of what is not set to one,
+   the first level once more. */
+static ssde_status ssdei_scheduler_chain_levels(ssdei_scheduling *w) {
+    const ssdei_scheduler_config *c = &w->config;
+    int to_one = w->kind == SSDEI_SCHEDULER_DDPM || c->set_alpha_to_one != 0.0, ends;
+    size_t stride, k, i, at, staged = w->kind == SSDEI_SCHEDULER_PNDM && c->skip_prk_steps == 0.0 ? 3 : 0;
+    ssdei_try(ssdei_scheduler_timesteps(w, w->steps, (double)w->trained, 1));
+    stride = w->trained / w->steps;
+    ends = w->how.follow && w->kind != SSDEI_SCHEDULER_DDPM && !w->how.timesteps;
+    /* PNDM's stages are in between */
+    if (w->kind == SSDEI_SCHEDULER_PNDM) memset(w->visited, 1, (size_t)w->label[0] + 1);
+    for (k = 0; k < w->steps; k++) {
+        size_t timestep = (size_t)w->label[k];
+        w->visited[timestep] = 1;
+        if (ends && timestep >= stride) w->visited[timestep - stride] = 1;
+    }
+    w->level_mean[0] = to_one ? 1.0 : w->mean[0];
+    w->level_std[0] = to_one ? 0.0 : w->std[0] * (1.0 - ldexp(1.0, -44));
+    w->level_label[0] = 0.0;
+    for (w->levels = 1, i = 0; i < w->trained; i++) {
+        if (!w->visited[i]) continue;
+        w->level_mean[w->levels] = w->mean[i], w->level_std[w->levels] = w->std[i];
+        w->level_label[w->levels++] = (double)i;
+    }
+    w->times[w->steps] = 0.0;
+    for (k = w->steps, at = 0; k-- > 0;) {
+        while (w->level_label[at] < w->label[k] || !at) at++;
+        w->times[k] = (double)at / (double)(w->levels - 1);
+    }
+    for (k = 0; ends && k < w->steps; k++) {
+        for (at = 0, i = 1; i < w->levels; i++)
+            if (w->level_label[i] == w->label[k] - (double)stride) at = i;
+        w->ends[k] = k < staged ? w->times[k + 1] : (double)at / (double)(w->levels - 1);
+    }
+    w->run.how.ends = NULL;
+    for (k = 0; ends && k < w->steps; k++)
+        if (w->ends[k] != w->times[k + 1]) w->run.how.ends = w->ends;
+    return SSDE_OK;
+}
+
+/* ---- scheduler: samplers ---- */
+
+static ssde_status ssdei_scheduler_no_signal(const ssdei_scheduling *w) {
+    if (w->mean[w->trained - 1] != 0.0 || w->config.prediction_type != SSDEI_PREDICTS_EPSILON) return SSDE_OK;
+    if (w->label[0] < (double)w->trained - 1.0) return SSDE_OK;
+    return ssdei_scheduler_refuse(w, "prediction_type",
+                                  "is 'epsilon', and the first timestep has no signal: x says nothing else than the "
+                                  "noise there, and x(0) is the quotient of two zeros");
+}
+
+/* Bounds of what is denoised, in a range, or by thresholds that do not exceed sample_max_value. */
+static ssde_status ssdei_scheduler_clip(ssdei_scheduling *w) {
+    const ssdei_scheduler_config *c = &w->config;
+    ssde_clip *clip = &w->run.how.clip;
+    if (c->thresholding != 0.0) {
+        *clip = ssde_clip_dynamic(-1.0, 1.0, c->dynamic_thresholding_ratio);
+        clip->most = c->sample_max_value;
+        if (!(clip->most >= 1.0)) return ssdei_scheduler_refuse(w, "sample_max_value", "is below 1");
+        if (!(clip->quantile > 0.0 && clip->quantile <= 1.0))
+            return ssdei_scheduler_refuse(w, "dynamic_thresholding_ratio", "is not above 0 and up to 1");
+    } else if (c->clip_sample != 0.0) {
+        if (!(c->clip_sample_range > 0.0)) return ssdei_scheduler_refuse(w, "clip_sample_range", "is not above 0");
+        *clip = ssde_clip_to(-c->clip_sample_range, c->clip_sample_range);
+    }
+    if (clip->kind != SSDE_CLIP_NONE) clip->keep_noise = w->kind == SSDEI_SCHEDULER_DDIM && !w->how.clipped_eps;
+    return SSDE_OK;
+}
+
+/* DDPM is DDIM with eta 1 and a choice of variances. The last step's noise, which diffusers draws where the last
+   timestep is not 0, is that of a level a little above x(0). */
+static ssde_status ssdei_scheduler_ddpm(ssdei_scheduling *w) {
+    static const ssde_variance variances[] = {SSDE_VARIANCE_POSTERIOR, SSDE_VARIANCE_POSTERIOR, SSDE_VARIANCE_FORWARD,
+                                              SSDE_VARIANCE_LEARNED};
+    w->run.how.predictor = SSDE_PREDICTOR_DDIM;
+    w->run.how.eta = 1.0;
+    w->run.how.variance = variances[(int)w->config.variance_type];
+    if (w->how.follow && w->label[w->steps - 1] > 0.0) w->level_std[0] = 1e-10; /* diffusers' least */
+    ssdei_try(ssdei_scheduler_no_signal(w));
+    return ssdei_scheduler_clip(w);
+}
+
+static ssde_status ssdei_scheduler_ddim(ssdei_scheduling *w) {
+    w->run.how.predictor = SSDE_PREDICTOR_DDIM;
+    w->run.how.eta = w->how.eta;
+    ssdei_try(ssdei_scheduler_no_signal(w));
+    return ssdei_scheduler_clip(w);
+}
+
+/* x there is x / m: noise of the greatest sigma, or of what has that beside data of scale 1. */
+static ssde_status ssdei_scheduler_euler(ssdei_scheduling *w) {
+    ssde_sampler_desc *how = &w->run.how;
+    double sigma = w->sigma[0], leading = w->config.timestep_spacing == SSDEI_SPACING_LEADING;
+    double n = (double)w->steps;
+    w->run.sde.prior_std = leading != 0.0 ? 1.0 : sigma / sqrt(1.0 + sigma * sigma);
+    if (w->kind == SSDEI_SCHEDULER_HEUN && w->how.follow && sigma > 1e4)
+        return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
+                         "HeunDiscreteScheduler: the first sigma is %g, whose Heun step is not followed", sigma);
+    how->predictor = w->kind == SSDEI_SCHEDULER_HEUN ? SSDE_PREDICTOR_HEUN : SSDE_PREDICTOR_DDIM;
+    how->eta = w->kind == SSDEI_SCHEDULER_EULER_A;
+    how->s_churn = w->how.s_churn, how->s_noise = w->how.s_noise;
+    how->s_tmin = w->how.s_tmin, how->s_tmax = w->how.s_tmax;
+    if (w->left_out) how->s_churn *= n / (n + 1.0);
+    return ssdei_scheduler_clip(w);
+}
+
+/* EDM's init_noise_sigma is of the configuration, whatever the levels. */
+static ssde_status ssdei_scheduler_edm(ssdei_scheduling *w) {
+    ssdei_try(ssdei_scheduler_euler(w));
+    w->run.sde.prior_std = sqrt(w->config.sigma_max * w->config.sigma_max + 1.0);
+    return SSDE_OK;
+}
+
+/* The order of a multistep sampler's step. */
+static size_t ssdei_scheduler_order(const ssdei_scheduling *w, size_t step) {
+    const ssde_multistep *m = &w->run.how.multistep;
+    size_t order = (size_t)m->order < step + 1 ? (size_t)m->order : step + 1, left = w->steps - step;
+    if (m->euler_at_end && left == 1) return 1;
+    return m->fewer_at_end && left < order ? left : order;
+}
+
+/* Of a last step of no length order 3 is NaN in diffusers, and the exact integral of a line. */
+static ssde_status ssdei_scheduler_last_step(const ssdei_scheduling *w, int integral) {
+    size_t order = ssdei_scheduler_order(w, w->steps - 1);
+    if (w->edm || w->sigma[w->steps] < w->sigma[w->steps - 1] || order < (integral ? 2u : 3u)) return SSDE_OK;
+    return ssdei_scheduler_refuse(w, "final_sigmas_type",
+                                  "repeats the last sigma, and of a step of no length this order is NaN in diffusers");
+}
+
+/* DPMSolverMultistep, EDMDPMSolverMultistep. */
+static ssde_status ssdei_scheduler_dpm(ssdei_scheduling *w) {
+    const ssdei_scheduler_config *c = &w->config;
+    ssde_sampler_desc *how = &w->run.how;
+    int solver = (int)c->algorithm_type, noise, zero = w->sigma[w->steps] == 0.0;
+    size_t k;
+    int sde = solver == SSDEI_SOLVER_SDE || solver == SSDEI_SOLVER_NOISE_SDE;
+    noise = solver == SSDEI_SOLVER_NOISE_ODE || solver == SSDEI_SOLVER_NOISE_SDE;
+    if (w->edm) w->run.sde.prior_std = sqrt(c->sigma_max * c->sigma_max + 1.0);
+    if (c->solver_order < 1.0 || c->solver_order > 3.0)
+        return ssdei_scheduler_refuse(w, "solver_order", "is not 1 to 3");
+    if ((noise || solver == SSDEI_SOLVER_DEIS) && (zero || c->final_sigmas_type == 0.0))
+        return ssdei_scheduler_refuse(w, "algorithm_type",
+                                      "is not one that diffusers takes with 'final_sigmas_type' zero");
+    if (noise && c->prediction_type == SSDEI_PREDICTS_FLOW)
+        return ssdei_scheduler_refuse(w, "algorithm_type", "is of noise, 'prediction_type' flow_prediction");
+    how->predictor = c->solver_order == 3.0 ? SSDE_PREDICTOR_DPM_SOLVER_3M : SSDE_PREDICTOR_DPM_SOLVER_2M;
+    how->eta = sde;
+    how->multistep.published = 1;
+    how->multistep.order = (int)c->solver_order;
+    how->multistep.noise = noise;
+    how->multistep.heun = c->solver_type == 1.0;
+    how->multistep.fewer_at_end = c->lower_order_final != 0.0 && w->steps < 15;
+    how->multistep.euler_at_end = c->euler_at_final != 0.0 || c->final_sigmas_type == 0.0;
+    how->multistep.third_as_diffusers = w->how.follow && sde && c->solver_order == 3.0;
+    for (k = 0; k < w->steps; k++) {
+        if (ssdei_scheduler_order(w, k) == 3 && sde && (noise || w->edm))
+            return ssdei_scheduler_refuse(w, "solver_order",
+                                          "is 3 with this algorithm_type, which diffusers does not have");
+    }
+    ssdei_try(ssdei_scheduler_last_step(w, how->multistep.heun));
+    return ssdei_scheduler_clip(w);
+}
+
+static ssde_status ssdei_scheduler_unipc(ssdei_scheduling *w) {
+    const ssdei_scheduler_config *c = &w->config;
+    ssde_sampler_desc *how = &w->run.how;
+    ssde_multistep *m = &how->multistep;
+    int zero = w->sigma[w->steps] == 0.0;
+    size_t i, count;
+    if (c->solver_order < 1.0 || c->solver_order > 3.0)
+        return ssdei_scheduler_refuse(w, "solver_order", "is not 1 to 3");
+    how->predictor = SSDE_PREDICTOR_UNIPC;
+    m->published = 1;
+    m->order = (int)c->solver_order;
+    m->noise = c->predict_x0 == 0.0;
+    m->bh1 = c->solver_type == 1.0;
+    m->fewer_at_end = c->lower_order_final != 0.0;
+    if (zero && m->bh1) return ssdei_scheduler_refuse(w, "solver_type", "is bh1, NaN in the step into sigma 0");
+    if (zero && m->noise) return ssdei_scheduler_refuse(w, "predict_x0", "is false, NaN in the step into sigma 0");
+    if (zero && !m->fewer_at_end && m->order > 1 && w->steps > 1)
+        return ssdei_scheduler_refuse(w, "lower_order_final", "is false, NaN in the step into sigma 0");
+    if (m->noise && c->prediction_type == SSDEI_PREDICTS_FLOW)
+        return ssdei_scheduler_refuse(w, "predict_x0", "is false, 'prediction_type' flow_prediction");
+    if (m->noise && c->thresholding != 0.0)
+        return ssdei_scheduler_refuse(w, "thresholding", "is true where 'predict_x0' is false, which leaves it out");
+    ssdei_try(ssdei_scheduler_last_step(w, 0));
+    ssdei_try(ssdei_scheduler_list(w, "disable_corrector", c->disable_corrector, w->uncorrected, w->uncorrected_steps,
+                                   &count));
+    for (i = 0; i < w->uncorrected; i++) {
+        if (!ssdei_is_whole(w->uncorrected_steps[i], 0.0, 1e6))
+            return ssdei_scheduler_refuse(w, "disable_corrector", "has an entry that is no step");
+        w->left_alone[i] = (size_t)w->uncorrected_steps[i];
+    }
+    m->uncorrected = w->uncorrected ? w->left_alone : NULL;
+    m->uncorrected_count = w->uncorrected;
+    return ssdei_scheduler_clip(w);
+}
+
+static ssde_status ssdei_scheduler_flow(ssdei_scheduling *w) {
+    w->run.how.predictor = SSDE_PREDICTOR_DDIM;
+    if (w->config.stochastic_sampling != 0.0) w->run.how.eta = 1.0, w->run.how.variance = SSDE_VARIANCE_WHOLE;
+    if (w->config.invert_sigmas != 0.0)
+        return ssdei_scheduler_refuse(w, "invert_sigmas", "is true: its run goes from data to noise");
+    return SSDE_OK;
+}
+
+/* Sums what the network puts out, with its stages where diffusers has them. */
+static ssde_status ssdei_scheduler_pndm(ssdei_scheduling *w) {
+    ssde_pndm *pndm = &w->run.how.pndm;
+    int skip = w->config.skip_prk_steps != 0.0;
+    w->run.how.predictor = SSDE_PREDICTOR_PNDM;
+    if (skip && w->steps == 1) { /* Euler's step, and no second evaluation */
+        w->run.how.predictor = SSDE_PREDICTOR_DDIM;
+        return SSDE_OK;
+    }
+    pndm->sums = w->run.output;
+    pndm->heun_start = skip;
+    if (w->how.follow) pndm->step = (double)(w->trained / w->steps) / (double)(w->levels - 1);
+    if (skip || w->steps >= 4) return SSDE_OK;
+    return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
+                     "PNDMScheduler: steps is %lu, wanted at least 4, or 'skip_prk_steps'", (unsigned long)w->steps);
+}
+
+/* The reference's predictor-corrector and Euler-Maruyama, on its grid. */
+static ssde_status ssdei_scheduler_sde(ssdei_scheduling *w) {
+    const ssdei_scheduler_config *c = &w->config;
+    ssde_sampler_desc *how = &w->run.how;
+    int exploding = w->kind == SSDEI_SCHEDULER_VE;
+    w->run.sde = exploding ? ssde_ve(c->sigma_min, c->sigma_max) : ssde_vp(c->beta_min, c->beta_max);
+    w->run.sde.num_scales = (int)w->trained;
+    how->times = NULL;
+    how->skip_denoise = 0;
+    how->grid = SSDE_GRID_REFERENCE;
+    how->eps = c->sampling_eps;
+    how->predictor = exploding ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
+    if (!(c->sampling_eps > 0.0 && c->sampling_eps < 1.0))
+        return ssdei_scheduler_refuse(w, "sampling_eps", "is not between 0 and 1");
+    if (exploding && !(c->snr > 0.0)) return ssdei_scheduler_refuse(w, "snr", "is not above 0");
+    if (!exploding || c->correct_steps == 0.0) return SSDE_OK;
+    how->corrector = SSDE_CORRECTOR_LANGEVIN_BATCH;
+    how->corrector_first = 1;
+    how->corrector_steps = (size_t)c->correct_steps;
+    how->snr = c->snr;
+    return SSDE_OK;
+}
+
+/* At the places of the bits. */
+static const struct ssdei_scheduler_class {
+    const char *name;
+    ssde_status (*levels)(ssdei_scheduling *w); /* NULL: not tabulated */
+    ssde_status (*sampler)(ssdei_scheduling *w);
+} ssdei_scheduler_classes[] = {
+    {"DDPMScheduler", ssdei_scheduler_chain_levels, ssdei_scheduler_ddpm},
+    {"DDIMScheduler", ssdei_scheduler_chain_levels, ssdei_scheduler_ddim},
+    {"PNDMScheduler", ssdei_scheduler_chain_levels, ssdei_scheduler_pndm},
+    {"EulerDiscreteScheduler", ssdei_scheduler_euler_levels, ssdei_scheduler_euler},
+    {"EulerAncestralDiscreteScheduler", ssdei_scheduler_euler_levels, ssdei_scheduler_euler},
+    {"HeunDiscreteScheduler", ssdei_scheduler_euler_levels, ssdei_scheduler_euler},
+    {"DPMSolverMultistepScheduler", ssdei_scheduler_log_levels, ssdei_scheduler_dpm},
+    {"UniPCMultistepScheduler", ssdei_scheduler_log_levels, ssdei_scheduler_unipc},
+    {"EDMEulerScheduler", ssdei_scheduler_edm_levels, ssdei_scheduler_edm},
+    {"EDMDPMSolverMultistepScheduler", ssdei_scheduler_edm_levels, ssdei_scheduler_dpm},
+    {"FlowMatchEulerDiscreteScheduler", ssdei_scheduler_flow_levels, ssdei_scheduler_flow},
+    {"ScoreSdeVeScheduler", NULL, ssdei_scheduler_sde},
+    {"ScoreSdeVpScheduler", NULL, ssdei_scheduler_sde},
+};
+
+static const struct ssdei_scheduler_class *ssdei_scheduler_row(const ssdei_scheduling *w) {
+    const struct ssdei_scheduler_class *row = ssdei_scheduler_classes;
+    int kind;
+    for (kind = w->kind; kind > 1; kind /= 2) row++;
+    return row;
+}
+
+static const char *ssdei_scheduler_name(const ssdei_scheduling *w) { return ssdei_scheduler_row(w)->name; }
+
+/* What of the description is not of this class. */
+static ssde_status ssdei_scheduler_check_desc(const ssdei_scheduling *w) {
+    const ssde_scheduler_desc *how = &w->how;
+    const ssdei_scheduler_config *c = &w->config;
+    const int euler = SSDEI_SCHEDULER_EULER | SSDEI_SCHEDULER_EDM_EULER;
+    const int spaced = (SSDEI_SCHEDULER_BETAS & ~SSDEI_SCHEDULER_PNDM) | SSDEI_SCHEDULER_FLOW;
+    int own = w->kind != SSDEI_SCHEDULER_FLOW, respaced; /* whose levels replace those that are given */
+    const char *field = NULL;
+    respaced = own && (c->use_karras_sigmas != 0.0 || c->use_exponential_sigmas != 0.0 || c->use_lu_lambdas != 0.0);
+    if ((how->eta != 0.0 || how->clipped_eps) && w->kind != SSDEI_SCHEDULER_DDIM)
+        field = how->clipped_eps ? "clipped_eps" : "eta";
+    else if ((how->s_churn != 0.0 || how->s_tmin != 0.0 || how->s_tmax != 0.0 || how->s_noise != 0.0) &&
+             !(w->kind & euler))
+        field = "s_churn";
+    else if (how->timesteps && (!(w->kind & spaced) || respaced || how->sigmas || (w->flow && own)))
+        field = "timesteps";
+    else if (how->sigmas && w->kind & (SSDEI_SCHEDULER_CHAINS | SSDEI_SCHEDULER_SDES))
+        field = "sigmas";
+    else if ((how->timesteps || how->sigmas) && !how->steps)
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of given %s",
+                         how->timesteps ? "timesteps" : "sigmas, less one");
+    if (field)
+        return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "%s: %s is given, which it, as configured, does not take",
+                         ssdei_scheduler_name(w), field);
+    if (!(how->eta >= 0.0 && how->eta <= 1.0))
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "eta is %g, wanted 0 to 1", how->eta);
+    if (w->steps > 1000000)
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "steps is %.0f, wanted up to a million", (double)w->steps);
+    return SSDE_OK;
+}
+
+/* Keys that do not go together, or with what is given. */
+static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
+    const ssdei_scheduler_config *c = &w->config;
+    double least = c->use_karras_sigmas + c->use_exponential_sigmas + c->use_lu_lambdas;
+    w->flow = w->kind == SSDEI_SCHEDULER_FLOW || c->use_flow_sigmas != 0.0;
+    w->edm = (w->kind & SSDEI_SCHEDULER_EDM) != 0;
+    w->trained = (size_t)c->num_train_timesteps;
+    w->schedule = (ssde_schedule_kind)(int)c->beta_schedule;
+    w->steps = w->how.steps ? w->how.steps : w->kind & (SSDEI_SCHEDULER_SDES | SSDEI_SCHEDULER_DDPM) ? w->trained : 50;
+    if (w->trained < 2) return ssdei_scheduler_refuse(w, "num_train_timesteps", "is below 2");
+    ssdei_try(ssdei_scheduler_list(w, "trained_betas", c->trained_betas, 0, NULL, &w->betas));
+    ssdei_try(ssdei_scheduler_list(w, "disable_corrector", c->disable_corrector, 0, NULL, &w->uncorrected));
+    if (w->betas && w->betas != w->trained)
+        return ssdei_scheduler_refuse(w, "trained_betas", "has another number than 'num_train_timesteps'");
+    if (w->betas) w->schedule = SSDE_SCHEDULE_BETAS;
+    if (c->use_beta_sigmas != 0.0)
+        return ssdei_scheduler_refuse(w, "use_beta_sigmas", "is true, which is not supported");
+    if (least > 1.0)
+        return ssdei_scheduler_refuse(w, "use_karras_sigmas", "and another spacing of sigmas are both true");
+    if (w->flow && least > 0.0 && w->kind != SSDEI_SCHEDULER_FLOW &&
+        (w->kind == SSDEI_SCHEDULER_DPM || c->use_karras_sigmas == 0.0))
+        return ssdei_scheduler_refuse(w, "use_flow_sigmas", "is true beside sigmas above 1");
+    if (c->use_dynamic_shifting != 0.0 && w->flow && w->how.mu == 0.0)
+        return ssdei_scheduler_refuse(w, "use_dynamic_shifting", "is true: wanted mu in ssde_scheduler_desc");
+    if (w->how.mu != 0.0 && (c->use_dynamic_shifting == 0.0 || !w->flow))
+        return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
+                         "mu is given, 'use_dynamic_shifting' of a flow's scheduler is not true");
+    if (c->shift_terminal != 0.0 && (!w->flow || !(c->shift_terminal > 0.0 && c->shift_terminal < 1.0)))
+        return ssdei_scheduler_refuse(w, "shift_terminal", "is of flows, and between 0 and 1");
+    if (c->prediction_type == SSDEI_PREDICTS_FLOW && c->use_flow_sigmas == 0.0)
+        return ssdei_scheduler_refuse(w, "prediction_type", "is 'flow_prediction' without 'use_flow_sigmas'");
+    if (w->edm && !(c->sigma_min > 0.0 && c->sigma_max > c->sigma_min && c->sigma_max <= 1e30 && c->rho > 0.0))
+        return ssdei_scheduler_refuse(w, "sigma_max", "is not above 'sigma_min' above 0, or 'rho' not above 0");
+    return ssdei_scheduler_check_desc(w);
+}
+
+/* What the network's output means. EDM's v_prediction has the other sign. */
+static void ssdei_scheduler_output(ssdei_scheduling *w) {
+    static const ssde_parameterisation outputs[] = {SSDE_PREDICT_NOISE, SSDE_PREDICT_DATA, SSDE_PREDICT_VELOCITY,
+                                                    SSDE_PREDICT_FLOW, SSDE_PREDICT_DATA};
+    int said = (int)w->config.prediction_type;
+    w->run.output = w->kind == SSDEI_SCHEDULER_VE     ? SSDE_PREDICT_SCORE
+                    : w->kind == SSDEI_SCHEDULER_FLOW ? SSDE_PREDICT_FLOW
+                    : w->edm                          ? SSDE_PREDICT_EDM
+                                                      : outputs[said];
+    if (w->edm) w->run.sigma_data = said == SSDEI_PREDICTS_V ? -w->config.sigma_data : w->config.sigma_data;
+    if (w->how.follow && w->how.s_churn > 0.0) {
+        w->run.how.churn_unseen = w->run.output;
+        w->run.how.sigma_data = w->run.sigma_data;
+    }
+}
+
+/* Everything of a parsed configuration, into places that there are. */
+static ssde_status ssdei_scheduler_make(ssdei_scheduling *w) {
+    const struct ssdei_scheduler_class *row = ssdei_scheduler_row(w);
+    ssde_sampler_desc *how = &w->run.how;
+    *how = ssde_sampler_defaults();
+    how->corrector = SSDE_CORRECTOR_NONE;
+    if (w->kind & SSDEI_SCHEDULER_BETAS) ssdei_try(ssdei_scheduler_tables(w));
+    if (row->levels) {
+        ssdei_try(row->levels(w));
+        if (!(w->kind & SSDEI_SCHEDULER_CHAINS)) ssdei_try(ssdei_scheduler_sigma_levels(w));
+        w->run.sde = ssde_tabulated(w->level_mean, w->level_std, w->level_label, (int)w->levels);
+        w->run.sde.prior_std = 1.0;
+        how->times = w->times;
+        how->skip_denoise = 1;
+    }
+    ssdei_scheduler_output(w);
+    ssdei_try(row->sampler(w));
+    how->steps = w->steps;
+    how->context = w->context;
+    return ssde_sde_check(w->context, &w->run.sde);
+}
+
+/* ---- scheduler: its memory ---- */
+
+/* While it is made. */
+static void ssdei_scheduling_arrays(void *object, ssdei_memory *memory) {
+    ssdei_scheduling *w = (ssdei_scheduling *)object;
+    w->mean = ssdei_place(memory, double, w->trained);
+    w->std = ssdei_place(memory, double, w->trained);
+    w->sigma_table = ssdei_place(memory, double, w->trained);
+    w->log_table = ssdei_place(memory, double, w->trained);
+    w->visited = ssdei_place(memory, unsigned char, w->trained);
+    w->betas_table = ssdei_place(memory, double, w->betas);
+    w->uncorrected_steps = ssdei_place(memory, double, w->uncorrected);
+    w->sigma = ssdei_place(memory, double, w->steps + 1);
+    w->label = ssdei_place(memory, double, w->steps + 1);
+}
+
+typedef struct ssdei_scheduler {
+    ssde_scheduler run; /* first: it is what the user has */
+    ssdei_scheduling w; /* of which the result's arrays stay */
+} ssdei_scheduler;
+
+static void ssdei_scheduler_arrays(void *object, ssdei_memory *memory) {
+    ssdei_scheduling *w = &((ssdei_scheduler *)object)->w;
+    size_t levels = w->kind == SSDEI_SCHEDULER_PNDM    ? w->trained + 1
+                    : w->kind & SSDEI_SCHEDULER_CHAINS ? 2 * w->steps + 1
+                                                       : w->steps + 1;
+    w->level_mean = ssdei_place(memory, double, levels);
+    w->level_std = ssdei_place(memory, double, levels);
+    w->level_label = ssdei_place(memory, double, levels);
+    w->times = ssdei_place(memory, double, w->steps + 1);
+    w->ends = ssdei_place(memory, double, w->steps);
+    w->left_alone = ssdei_place(memory, size_t, w->uncorrected);
+}
+
+ssde_scheduler_desc ssde_scheduler_defaults(void) {
+    ssde_scheduler_desc desc;
+    memset(&desc, 0, sizeof desc);
+    return desc;
+}
+
+ssde_status ssde_scheduler_create(ssde_context *context, ssde_scheduler **scheduler, const char *json, size_t size,
+                                  const ssde_scheduler_desc *desc) {
+    ssdei_scheduler made, *object;
+    ssdei_scheduling *w = &made.w;
+    void *work = NULL;
+    ssde_status status = SSDE_ERROR_MEMORY;
+    if (!scheduler) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_scheduler_create: scheduler is NULL");
+    *scheduler = NULL;
+    if (!json) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_scheduler_create: json is NULL");
+    memset(&made, 0, sizeof made);
+    w->context = context;
+    if (desc) w->how = *desc;
+    ssdei_try(ssdei_scheduler_parse(w, json, size));
+    ssdei_try(ssdei_scheduler_check(w));
+    object = (ssdei_scheduler *)ssdei_object_create(context, &made, sizeof made, ssdei_scheduler_arrays);
+    if (object) {
+        w = &object->w;
+        work = ssdei_object_create(context, w, 0, ssdei_scheduling_arrays);
+        if (work) status = ssdei_scheduler_make(w);
+    }
+    ssdei_release(context, work);
+    if (status != SSDE_OK) {
+        ssdei_release(context, object);
+        return status;
+    }
+    object->run = w->run;
+    *scheduler = &object->run;
+    return SSDE_OK;
+}
+
+ssde_status ssde_scheduler_load(ssde_context *context, ssde_scheduler **scheduler, const char *path,
+                                const ssde_scheduler_desc *desc) {
+    unsigned char *json;
+    size_t size;
+    ssde_status status;
+    if (!scheduler) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_scheduler_load: scheduler is NULL");
+    *scheduler = NULL;
+    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_scheduler_load: path is NULL");
+    ssdei_try(ssdei_file_read(context, path, &json, &size));
+    status = ssde_scheduler_create(context, scheduler, (const char *)json, size, desc);
+    ssdei_release(context, json);
+    return status;
+}
+
+void ssde_scheduler_destroy(ssde_scheduler *scheduler) {
+    if (scheduler) ssdei_release(((ssdei_scheduler *)(void *)scheduler)->w.context, scheduler);
+}
+
+SSDEI_ONCE_END
 
 /* ---- >>ode ---- */
 
@@ -4780,7 +6451,7 @@ static ssde_status ssdei_flow_score(ssdei_flow *w, const float *x, const double 
     for (r = 0; w->clip.kind != SSDE_CLIP_NONE && r < rows; r = end) {
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
         ssdei_try(ssdei_marginal(w->context, w->sde, t[r], &mean, &std));
-        ssdei_clip_rows(&w->clip, mean, std, x + r * w->dim, end - r, w->dim, w->score + r * w->dim);
+        ssdei_clip_rows(&w->clip, 1.0, mean, std, x + r * w->dim, end - r, w->dim, w->score + r * w->dim);
     }
     return SSDE_OK;
 }
@@ -4917,6 +6588,8 @@ static ssde_status ssdei_flow_desc_make(ssde_flow_desc *full, const ssde_flow_de
     if (!full->max_evaluations) full->max_evaluations = 10000;
     ssdei_try(ssdei_check_eps(context, full->eps));
     ssdei_try(ssdei_edit_check(context, full->edit_from, full->given_start, full->eps));
+    if (full->clip.kind != SSDE_CLIP_NONE && full->clip.keep_noise)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "clip.keep_noise in an ODE, which has one slope: wanted 0");
     return ssdei_clip_check(context, &full->clip);
 }
 

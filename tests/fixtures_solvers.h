@@ -371,7 +371,8 @@ static const samplers_way samplers_ways[] = {
     {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
     {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
     {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_UNIPC, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
+    {SSDE_PREDICTOR_UNIPC, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_PNDM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
 enum { SAMPLERS_WAYS = sizeof samplers_ways / sizeof samplers_ways[0] };
 
 static ssde_sampler_desc samplers_way_desc(const samplers_way *way) {

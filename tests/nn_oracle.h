@@ -32,7 +32,8 @@ typedef enum oracle_kind {
     ORACLE_INSTANCE,
     ORACLE_MAX_POOL,
     ORACLE_MEAN_POOL,
-    ORACLE_RESIZE
+    ORACLE_RESIZE,
+    ORACLE_TOKENS
 } oracle_kind;
 
 typedef struct oracle_node {
@@ -410,6 +411,12 @@ static void oracle_node_forward(oracle *o, const oracle_node *n) {
             first = o->nodes[n->input[0]].count;
             for (i = 0; i < first; i++) y[i % channels] += a[i] * (double)channels / (double)first;
             break;
+        case ORACLE_TOKENS:
+            for (i = 0; i < n->count; i++)
+                y[i] = (i < channels ? 0.0 : a[i - channels]) +
+                       o->weights[o->first[n->parameter] + i % channels * n->shape[1] + i / channels];
+            for (i = channels; i < n->count; i++) y[i % channels] += a[i - channels] / (double)(n->shape[1] - 1);
+            break;
         case ORACLE_TABLE:
             for (i = 0; i < n->count; i++) y[i] = o->weights[o->first[n->parameter] + (size_t)a[0] * n->count + i];
             break;
@@ -752,6 +759,14 @@ static int oracle_mean(oracle *o, int x) {
     oracle_note(o, ORACLE_MEAN, x, -1, -1, 1, 1, o->nodes[x].shape[2]);
     return oracle_noted(o, ssde_mean_pixels(o->net, x));
 }
+static int oracle_tokens(oracle *o, int x) {
+    const oracle_node in = o->nodes[x];
+    char name[64];
+    snprintf(name, sizeof name, "%s", oracle_name(o));
+    oracle_note(o, ORACLE_TOKENS, x, -1, -1, 1, in.shape[0] * in.shape[1] + 1, in.shape[2])->parameter =
+        (int)ssde_net_parameter_count(o->net);
+    return oracle_noted(o, ssde_tokens(o->net, x, name));
+}
 static int oracle_class_number(oracle *o) {
     oracle_note(o, ORACLE_CLASS, -1, -1, -1, 1, 1, 1);
     return oracle_noted(o, ssde_input_class(o->net));
@@ -875,11 +890,11 @@ static void oracle_finish(oracle *o, int node) {
 
 /* Notes a network built elsewhere, which stays the caller's until oracle_close. */
 static void oracle_from_net(oracle *o, ssde_net *net) {
-    static const oracle_kind kinds[] = {ORACLE_INPUT,     ORACLE_CONV,     ORACLE_ACTIVATE,   ORACLE_NORM,
-                                        ORACLE_ATTENTION, ORACLE_ADD,      ORACLE_CONCAT,     ORACLE_AFFINE,
-                                        ORACLE_COPY,      ORACLE_MATRICES, ORACLE_POSITIONAL, ORACLE_FOURIER,
-                                        ORACLE_ROWS,      ORACLE_MODULATE, ORACLE_MEAN,       ORACLE_TABLE,
-                                        ORACLE_INSTANCE,  ORACLE_MAX_POOL, ORACLE_MEAN_POOL,  ORACLE_RESIZE};
+    static const oracle_kind kinds[] = {
+        ORACLE_INPUT,     ORACLE_CONV,     ORACLE_ACTIVATE, ORACLE_NORM,     ORACLE_ATTENTION,  ORACLE_ADD,
+        ORACLE_CONCAT,    ORACLE_AFFINE,   ORACLE_COPY,     ORACLE_MATRICES, ORACLE_POSITIONAL, ORACLE_FOURIER,
+        ORACLE_ROWS,      ORACLE_MODULATE, ORACLE_MEAN,     ORACLE_TABLE,    ORACLE_INSTANCE,   ORACLE_MAX_POOL,
+        ORACLE_MEAN_POOL, ORACLE_RESIZE,   ORACLE_TOKENS};
     int i, axis;
     memset(o, 0, sizeof *o);
     o->net = net;

@@ -508,6 +508,7 @@ static void test_errors_loss(void) {
 static void test_errors_nets(void) {
     ssde_context *c = errors_begin();
     ssde_unet_desc unet = ssde_ddpmpp(8, 8, 1), wide = unet;
+    ssde_unet2d_desc general = ssde_unet2d(8, 8, 1);
     ssde_mlp_desc mlp = ssde_mlp(2);
     ssde_refinenet_desc refined = ssde_ncsn(8, 8, 1);
     ssde_classifier_desc classifier;
@@ -525,6 +526,11 @@ static void test_errors_nets(void) {
     ERRORS_SAYS("net is NULL", ssde_unet_create(NULL, &unet));
     ERRORS_ALONE(ssde_unet_create(&net, NULL));
     ERRORS_SAYS("nf is 3", ssde_unet_create(&net, &wide));
+    general.context = c;
+    general.height = 0;
+    ERRORS_SAYS("net is NULL", ssde_unet2d_create(NULL, &general));
+    ERRORS_ALONE(ssde_unet2d_create(&net, NULL));
+    ERRORS_SAYS("height is 0", ssde_unet2d_create(&net, &general));
     ERRORS_SAYS("net is NULL", ssde_classifier_net_create(NULL, &classifier));
     ERRORS_ALONE(ssde_classifier_net_create(&net, NULL));
     ERRORS_SAYS("classes is 1", ssde_classifier_net_create(&net, &classifier));
@@ -570,6 +576,8 @@ static void test_errors_nets(void) {
     CHECK_OK(ssde_run_create(&run, net, &how));
     ERRORS_ALONE(ssde_run_set_classes(NULL, classes, 1));
     ERRORS_SAYS("classes", ssde_run_set_classes(run, classes, 1));
+    ERRORS_ALONE(ssde_run_set_vectors(NULL, x, 1));
+    ERRORS_SAYS("vectors", ssde_run_set_vectors(run, x, 1));
     ERRORS_ALONE(ssde_run_forward(NULL, x, label, NULL, 1, 0, 0, NULL, out));
     ERRORS_SAYS("x is NULL", ssde_run_forward(run, NULL, label, NULL, 1, 0, 0, NULL, out));
     ERRORS_SAYS("label is NULL", ssde_run_forward(run, x, NULL, NULL, 1, 0, 0, NULL, out));
@@ -594,6 +602,7 @@ static void test_errors_trained(void) {
     ssde_sde vp = ssde_vp(0.1, 20.0), read;
     ssde_mlp_desc mlp = ssde_mlp(2);
     ssde_unet_desc unet = ssde_ddpmpp(8, 8, 1);
+    ssde_unet2d_desc general = ssde_unet2d(8, 8, 1);
     ssde_refinenet_desc refined;
     ssde_classifier_desc classifies;
     ssde_train_desc train = ssde_train_defaults(&vp, 0), wrong;
@@ -622,6 +631,8 @@ static void test_errors_trained(void) {
     CHECK_OK(ssde_score_net_create(&score_net, net, &vp, &how));
     ERRORS_ALONE(ssde_score_net_set_classes(NULL, classes, 1, 0));
     ERRORS_SAYS("classes", ssde_score_net_set_classes(score_net, classes, 1, 0));
+    ERRORS_ALONE(ssde_score_net_set_vectors(NULL, x, 1, 0));
+    ERRORS_SAYS("vectors", ssde_score_net_set_vectors(score_net, x, 1, 0));
     ERRORS_SAYS("sde is NULL", ssde_score_net_label(c, net, NULL, 0.5, &label, &sigma, &map));
     ERRORS_SAYS("t is 2", ssde_score_net_label(c, net, &vp, 2.0, &label, &sigma, &map));
     ERRORS_SAYS("label is NULL", ssde_score_net_label(c, net, &vp, 0.5, NULL, &sigma, &map));
@@ -699,6 +710,14 @@ static void test_errors_trained(void) {
     ERRORS_SAYS("net is NULL", ssde_net_load_diffusers(c, NULL, "none", "none"));
     ERRORS_SAYS("config_path is NULL", ssde_net_load_diffusers(c, &other, NULL, "none"));
     ERRORS_SAYS("weights_path is NULL", ssde_net_load_diffusers(c, &other, "none", NULL));
+    ERRORS_SAYS("none", ssde_net_load_diffusers(c, &other, "none", "none"));
+    ERRORS_SAYS("desc is NULL", ssde_unet2d_config(c, NULL, "none"));
+    ERRORS_SAYS("config_path is NULL", ssde_unet2d_config(c, &general, NULL));
+    ERRORS_SAYS("none", ssde_unet2d_config(c, &general, "none"));
+    general.context = c;
+    ERRORS_SAYS("net is NULL", ssde_unet2d_load(NULL, &general, "none"));
+    ERRORS_SAYS("weights_path is NULL", ssde_unet2d_load(&other, &general, NULL));
+    ERRORS_SAYS("none", ssde_unet2d_load(&other, &general, "none"));
     CHECK(other == NULL);
     ssde_trainer_destroy(trainer);
     ssde_classifier_destroy(classifier);

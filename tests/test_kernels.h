@@ -19,6 +19,10 @@
        drop                          test_kernels_drop: the same bits
        silu, silu_backward           test_operations_silu
        silu_second                   test_operations_silu_second
+       rectify, rectify_backward     test_kernels_rectify
+       pool_max, pool_route,         test_kernels_pool
+       pool_sum
+       curve                         test_operations_curve
        multiply_add, add_scaled      test_kernels_elements
        softmax, softmax_backward     test_operations_softmax
        winograd_*                    test_kernels_winograd: direct sums over one tile
@@ -344,10 +348,8 @@ static void test_kernels_hessian(void) {
                 kernels_hessian_case(ssdei_kernels_for(&context), k, kernels_counts[i]);
 }
 
-static double kernels_silu_slope(double u) { return (1.0 + u / (1.0 + exp(u))) / (1.0 + exp(-u)); }
-
 /* Sums per channel and what group norms make of them. Sums of 70 pixels run in chains of floats of up to 64. */
-static void kernels_norm_case(const ssdei_nn_kernels *kernels, size_t channels, int silu) {
+static void kernels_norm_case(const ssdei_nn_kernels *kernels, size_t channels, int activation) {
     enum { PIXELS = 70, ROOM = PIXELS * KERNELS_MOST + 40, MOST = KERNELS_MOST + 40 };
     static float x[ROOM], y[ROOM], dy[ROOM], du[ROOM], dx[ROOM], before[ROOM];
     float mean[MOST], a[MOST], b[MOST], slope[MOST], shift[MOST];
@@ -370,13 +372,13 @@ static void kernels_norm_case(const ssdei_nn_kernels *kernels, size_t channels, 
         sum[c] = 1.0;
     }
     CHECK(sum[channels] == 1.0);
-    kernels->norm(x, mean, a, b, PIXELS, channels, silu, y);
+    kernels->norm(x, mean, a, b, PIXELS, channels, activation, y);
     kernels_fill(8, du, 0, ROOM);
-    kernels->norm_sums(x, dy, mean, a, b, PIXELS, channels, silu, du, sum, product);
+    kernels->norm_sums(x, dy, mean, a, b, PIXELS, channels, activation, du, sum, product);
     for (i = 0; i < count; i++) {
         double u = (double)a[i % channels] * ((double)x[i] - (double)mean[i % channels]) + (double)b[i % channels];
-        CHECK_NEAR(y[i], silu ? u / (1.0 + exp(-u)) : u, 1e-6 * (1.0 + fabs(u)));
-        CHECK_NEAR(du[i], (double)dy[i] * (silu ? kernels_silu_slope(u) : 1.0), 3e-6);
+        CHECK_NEAR(y[i], oracle_activation(activation, u), 1e-6 * (1.0 + fabs(u)));
+        CHECK_NEAR(du[i], (double)dy[i] * oracle_activation_slope(activation, u), 3e-6);
     }
     for (c = 0; c < channels; c++) {
         for (add = add_product = 1.0, i = c; i < count; i += channels) {
@@ -406,11 +408,112 @@ static void kernels_norm_case(const ssdei_nn_kernels *kernels, size_t channels, 
 
 static void test_kernels_norm(void) {
     ssde_context context;
-    int tier = 0, silu;
+    int tier = 0, activation;
     size_t i;
     while (core_next_tier(&tier, &context))
         for (i = 0; i < KERNELS_COUNTS; i++)
-            for (silu = 0; silu < 2; silu++) kernels_norm_case(ssdei_nn_kernels_for(&context), kernels_counts[i], silu);
+            for (activation = SSDE_IDENTITY; activation <= SSDE_LEAKY_RELU; activation++)
+                kernels_norm_case(ssdei_nn_kernels_for(&context), kernels_counts[i], activation);
+}
+
+/* Of every size, to 2 ulp; what is not a number stays so, infinities are what they tend to. */
+static void kernels_rectify_case(const ssdei_nn_kernels *kernels, int activation, size_t count) {
+    enum { ROOM = KERNELS_MOST + 40 };
+    float x[ROOM], y[ROOM], dy[ROOM], dx[ROOM], before[ROOM];
+    size_t i;
+    int accumulate;
+    kernels_fill(1, x, count, ROOM);
+    kernels_fill(2, dy, count, ROOM);
+    kernels_fill(3, y, 0, ROOM);
+    for (i = 0; i < count; i++) x[i] *= (float)pow(10.0, 2.0 - (double)(i % 13));
+    kernels->rectify(activation, x, count, y);
+    for (i = 0; i < count; i++) CHECK(nn_ulps(y[i], oracle_activation(activation, (double)x[i])) <= 2.0);
+    kernels_check_beyond(y, count, ROOM);
+    for (accumulate = 0; accumulate < 2; accumulate++) {
+        kernels_fill(4, before, accumulate ? count : 0, ROOM);
+        memcpy(dx, before, sizeof dx);
+        kernels->rectify_backward(activation, x, dy, count, accumulate, dx);
+        for (i = 0; i < count; i++)
+            CHECK_NEAR(dx[i],
+                       (double)dy[i] * oracle_activation_slope(activation, (double)x[i]) +
+                           (accumulate ? (double)before[i] : 0.0),
+                       1e-6);
+        kernels_check_beyond(dx, count, ROOM);
+    }
+    x[0] = NAN, x[count / 2] = INFINITY, x[count - 1] = -INFINITY;
+    kernels->rectify(activation, x, count, y);
+    for (i = 0; i < count; i++)
+        CHECK(isnan(x[i]) ? isnan(y[i])
+                          : y[i] == (float)oracle_activation(activation, (double)x[i]) || fabsf(x[i]) < 200);
+}
+
+static void test_kernels_rectify(void) {
+    static const int activations[] = {SSDE_RELU, SSDE_ELU, SSDE_LEAKY_RELU};
+    ssde_context context;
+    int tier = 0;
+    size_t i, k;
+    while (core_next_tier(&tier, &context))
+        for (i = 0; i < KERNELS_COUNTS; i++)
+            for (k = 0; k < 3; k++)
+                kernels_rectify_case(ssdei_nn_kernels_for(&context), activations[k], kernels_counts[i]);
+}
+
+/* Values from a few, so that some are equal; strides shorter than a vector, whose taps overlap, and longer. */
+static void kernels_pool_case(const ssdei_nn_kernels *kernels, size_t stride, size_t taps, size_t count) {
+    enum { ROOM = 6 * KERNELS_MOST + 40 };
+    float x[ROOM], rates[ROOM], y[ROOM], rate[ROOM], dx[ROOM], before[ROOM];
+    double added[ROOM], sum;
+    size_t all = (taps - 1) * stride + count, i, k;
+    int accumulate;
+    kernels_fill(1, x, all, ROOM);
+    kernels_fill(2, rates, all, ROOM);
+    kernels_fill(3, y, 0, ROOM);
+    kernels_fill(3, rate, 0, ROOM);
+    kernels_fill(4, before, all, ROOM);
+    for (i = 0; i < all; i++) x[i] = floorf(x[i]), added[i] = (double)before[i];
+    kernels->pool_max(x, rates, stride, taps, count, y, rate);
+    memcpy(dx, before, sizeof dx);
+    kernels->pool_route(x, stride, taps, rates, count, dx);
+    for (i = 0; i < count; i++) {
+        size_t first = i;
+        for (k = 1; k < taps; k++)
+            if (x[i + k * stride] > x[first]) first = i + k * stride;
+        CHECK(y[i] == x[first] && rate[i] == rates[first]);
+        added[first] += (double)rates[i];
+    }
+    for (i = 0; i < all; i++) CHECK_NEAR(dx[i], added[i], 2e-6);
+    kernels_check_beyond(y, count, ROOM);
+    kernels_check_beyond(rate, count, ROOM);
+    kernels_check_beyond(dx, all, ROOM);
+    for (accumulate = 0; accumulate < 2; accumulate++) {
+        kernels_fill(5, y, accumulate ? count : 0, ROOM);
+        memcpy(before, y, sizeof y);
+        kernels->pool_sum(rates, stride, taps, 0.25f, count, accumulate, y);
+        for (i = 0; i < count; i++) {
+            for (k = 0, sum = 0.0; k < taps; k++) sum += 0.25 * (double)rates[i + k * stride];
+            CHECK_NEAR(y[i], sum + (accumulate ? (double)before[i] : 0.0), 1e-6);
+        }
+        kernels_check_beyond(y, count, ROOM);
+    }
+    for (k = 0; k < taps; k++) {
+        float kept = x[k * stride];
+        x[k * stride] = NAN;
+        kernels->pool_max(x, NULL, stride, taps, count, y, NULL);
+        CHECK(isnan(y[0]));
+        x[k * stride] = kept;
+    }
+}
+
+static void test_kernels_pool(void) {
+    ssde_context context;
+    int tier = 0;
+    size_t i, taps;
+    while (core_next_tier(&tier, &context))
+        for (i = 0; i < KERNELS_COUNTS; i++)
+            for (taps = 1; taps <= 5; taps++) {
+                kernels_pool_case(ssdei_nn_kernels_for(&context), KERNELS_MOST, taps, kernels_counts[i]);
+                kernels_pool_case(ssdei_nn_kernels_for(&context), 1 + i % 5, taps, kernels_counts[i]);
+            }
 }
 
 /* Values of which some are dropped, in another place and in x's own. */
@@ -654,6 +757,8 @@ static void test_kernels_adam(void) {
     X(kernels_elements)         \
     X(kernels_hessian)          \
     X(kernels_norm)             \
+    X(kernels_rectify)          \
+    X(kernels_pool)             \
     X(kernels_drop)             \
     X(kernels_winograd)         \
     X(kernels_sines)            \

@@ -1933,6 +1933,167 @@ static void test_score_net_guidance(void) {
     ssde_net_destroy(net);
 }
 
+/* ---- score net: learned variances, and what is denoised ---- */
+
+enum { LEARNED_ROWS = 4, LEARNED_DIM = 2 * 3 * 2 };
+static const double learned_times[LEARNED_ROWS] = {0.1, 2.0 / 3.0, 2.0 / 3.0, 1.0};
+
+/* Networks of the same weights whose result is one image (0), another (1), or both along the channels (2). */
+static ssde_net *learned_net(int which) {
+    const ssde_conv_desc conv = ssde_conv(2, 3);
+    ssde_net *net = NULL;
+    ssde_node h, result[3];
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    h = ssde_linear(net, ssde_input(net, 2, 3, 2), 8, 1.0, "in");
+    h = ssde_add_scaled(net, h, ssde_positional_embedding(net, ssde_input_label(net), 8, 1.0, 0), 1.0);
+    h = ssde_add_scaled(net, h, ssde_class_embedding(net, ssde_input_class(net), 3, 8, "class"), 1.0);
+    h = ssde_activate(net, h, SSDE_SILU);
+    result[0] = ssde_conv2d(net, h, &conv, "output");
+    result[1] = ssde_conv2d(net, h, &conv, "variance");
+    result[2] = ssde_concat(net, result[0], result[1]);
+    CHECK_OK(ssde_net_finish(net, result[which]));
+    return net;
+}
+
+typedef struct learned_case {
+    ssde_net *net[3];
+    ssde_score_net *score_net[3];
+    ssde_score_model model[3];
+    float x[LEARNED_ROWS * LEARNED_DIM], v[LEARNED_ROWS * LEARNED_DIM];
+    float score[3][LEARNED_ROWS * LEARNED_DIM], vjp[2][LEARNED_ROWS * LEARNED_DIM];
+} learned_case;
+
+static void learned_open(learned_case *c, const ssde_sde *sde, ssde_parameterisation output, double guidance,
+                         ssde_context *context) {
+    static const int32_t classes[LEARNED_ROWS] = {2, 0, -1, 1};
+    int i;
+    for (i = 0; i < 3; i++) {
+        ssde_score_net_desc desc = ssde_score_net_defaults();
+        desc.output = i == 1 ? SSDE_PREDICT_SCORE : output; /* of the variance as it is */
+        desc.guidance = i == 1 ? 0.0 : guidance;
+        desc.context = context;
+        c->net[i] = learned_net(i);
+        CHECK_OK(ssde_score_net_create(&c->score_net[i], c->net[i], sde, &desc));
+        CHECK_OK(ssde_score_net_set_classes(c->score_net[i], classes, LEARNED_ROWS, 0));
+        c->model[i] = ssde_score_net_model(c->score_net[i]);
+        CHECK((c->model[i].variance != NULL) == (i == 2) && c->model[i].denoised);
+    }
+    oracle_normals(1, 1.0, LEARNED_ROWS * LEARNED_DIM, c->x);
+    oracle_normals(2, 1.0, LEARNED_ROWS * LEARNED_DIM, c->v);
+    for (i = 0; i < 3; i++)
+        CHECK_OK(c->model[i].score(c->model[i].user, c->x, learned_times, NULL, LEARNED_ROWS, 1, c->score[i]));
+}
+
+static void learned_close(learned_case *c) {
+    int i;
+    for (i = 0; i < 3; i++) {
+        ssde_score_net_destroy(c->score_net[i]);
+        ssde_net_destroy(c->net[i]);
+    }
+}
+
+/* What is denoised goes with the score where m is not 0; where it is, rows are refused, or finite. */
+static void learned_denoised(const learned_case *c, const ssde_sde *sde, ssde_parameterisation output,
+                             ssde_context *context) {
+    float out[LEARNED_ROWS * LEARNED_DIM];
+    size_t rows = LEARNED_ROWS, i;
+    if (output == SSDE_PREDICT_NOISE || output == SSDE_PREDICT_SCORE) {
+        CHECK_FAILS(context, c->model[2].denoised(c->model[2].user, rows, out), SSDE_ERROR_NUMERIC, "where m is 0");
+        CHECK_OK(c->model[2].score(c->model[2].user, c->x, learned_times, NULL, --rows, 0, out));
+    }
+    CHECK_FAILS(context, c->model[2].denoised(c->model[2].user, rows + 1, out), SSDE_ERROR_ARGUMENT, "rows is");
+    CHECK_FAILS(context, c->model[2].denoised(c->model[2].user, rows, NULL), SSDE_ERROR_ARGUMENT, "is NULL");
+    CHECK_OK(c->model[2].denoised(c->model[2].user, rows, out));
+    for (i = 0; i < rows * LEARNED_DIM; i++) {
+        ssde_coefficients at;
+        double size = fabs((double)c->x[i]) + fabs((double)c->score[2][i]);
+        if (learned_times[i / LEARNED_DIM] < 1.0) {
+            CHECK_OK(ssde_coefficients_at(NULL, sde, learned_times[i / LEARNED_DIM], &at));
+            CHECK_NEAR(out[i], ((double)c->x[i] + at.std * at.std * (double)c->score[2][i]) / at.mean,
+                       1e-6 * size / at.mean);
+        } else
+            CHECK(isfinite(out[i]));
+    }
+}
+
+static void test_score_net_learned(void) {
+    static const double mean[4] = {0.99, 0.8, 0.6, 0.0}, std[4] = {0.141067359796658844, 0.6, 0.8, 1.0};
+    ssde_sde sde = ssde_tabulated(mean, std, NULL, 4);
+    ssde_context context;
+    int tier, output, guided;
+    size_t i;
+    for (tier = 0; nn_tier(tier, &context); tier++)
+        for (output = SSDE_PREDICT_DEFAULT; output < SSDE_PREDICT_COUNT; output++)
+            for (guided = 0; guided < 2; guided++) {
+                ssde_parameterisation means =
+                    output == SSDE_PREDICT_DEFAULT ? SSDE_PREDICT_NOISE : (ssde_parameterisation)output;
+                float variance[LEARNED_ROWS * LEARNED_DIM];
+                learned_case c;
+                learned_open(&c, &sde, (ssde_parameterisation)output, guided * 1.5, &context);
+                for (i = 0; i < 2; i++) CHECK_OK(c.model[2 * i].vjp(c.model[2 * i].user, c.v, LEARNED_ROWS, c.vjp[i]));
+                CHECK_ARRAY(c.score[2], c.score[0], LEARNED_ROWS * LEARNED_DIM, 1e-6);
+                CHECK_ARRAY(c.vjp[1], c.vjp[0], LEARNED_ROWS * LEARNED_DIM, 2e-6);
+                CHECK_OK(c.model[2].variance(c.model[2].user, LEARNED_ROWS, variance));
+                for (i = 0; i < LEARNED_ROWS * LEARNED_DIM && output != SSDE_PREDICT_EDM; i++) /* another label */
+                    CHECK_NEAR(variance[i], 0.5 * ((double)c.score[1][i] + 1.0), 1e-6);
+                CHECK_FAILS(&context, c.model[2].variance(c.model[2].user, LEARNED_ROWS - 1, variance),
+                            SSDE_ERROR_ARGUMENT, "rows is 3, wanted 4");
+                learned_denoised(&c, &sde, means, &context);
+                learned_close(&c);
+            }
+}
+
+/* At m = 0, of data: the output; of velocity: its opposite, for x is all noise. */
+static void test_score_net_denoised_at_pure_noise(void) {
+    static const double mean[2] = {0.6, 0.0}, std[2] = {0.8, 1.0}, ones[LEARNED_ROWS] = {1.0, 1.0, 1.0, 1.0};
+    static const struct {
+        ssde_parameterisation output;
+        double by_raw, by_x;
+    } cases[4] = {{SSDE_PREDICT_DATA, 1.0, 0.0},
+                  {SSDE_PREDICT_VELOCITY, -1.0, 0.0},
+                  {SSDE_PREDICT_FLOW, -1.0, 1.0},
+                  {SSDE_PREDICT_EDM, 0.5, 0.0}};
+    ssde_sde sde = ssde_tabulated(mean, std, mean, 2); /* labels that EDM's are, too */
+    int which;
+    size_t i;
+    for (which = 0; which < 4; which++) {
+        float raw[LEARNED_ROWS * LEARNED_DIM], out[LEARNED_ROWS * LEARNED_DIM], label[LEARNED_ROWS] = {0};
+        learned_case c;
+        ssde_run *run;
+        learned_open(&c, &sde, cases[which].output, 0.0, NULL);
+        run = nn_run(c.net[0], NULL, SSDE_RUN_INFERENCE, LEARNED_ROWS);
+        CHECK_OK(ssde_score_net_set_classes(c.score_net[2], NULL, 0, 0));
+        CHECK_OK(c.model[2].score(c.model[2].user, c.x, ones, NULL, LEARNED_ROWS, 0, out));
+        CHECK_OK(ssde_run_forward(run, c.x, label, NULL, LEARNED_ROWS, 0, 0, NULL, raw));
+        CHECK_OK(c.model[2].denoised(c.model[2].user, LEARNED_ROWS, out));
+        for (i = 0; i < LEARNED_ROWS * LEARNED_DIM; i++)
+            CHECK_NEAR(out[i], cases[which].by_raw * (double)raw[i] + cases[which].by_x * (double)c.x[i],
+                       1e-6 * (1.0 + fabs((double)raw[i]) + fabs((double)c.x[i])));
+        ssde_run_destroy(run);
+        learned_close(&c);
+    }
+}
+
+/* A trainer has no loss for the variance. */
+static void test_score_net_learned_refused(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc train = ssde_train_defaults(&sde, 100);
+    ssde_trainer *trainer = NULL;
+    ssde_net *net = learned_net(2), *odd = NULL;
+    ssde_score_net *score_net = NULL;
+    ssde_score_net_desc desc = ssde_score_net_defaults();
+    train.context = desc.context = &context;
+    CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sde, &train), SSDE_ERROR_UNSUPPORTED,
+                "4 channels of 2: the second half is a learned variance");
+    CHECK_OK(ssde_net_create(NULL, &odd, 1));
+    CHECK_OK(ssde_net_finish(odd, ssde_linear(odd, ssde_input(odd, 2, 3, 2), 3, 1.0, "in")));
+    CHECK_FAILS(&context, ssde_score_net_create(&score_net, odd, &sde, &desc), SSDE_ERROR_SHAPE, "18 values");
+    CHECK(!trainer && !score_net);
+    ssde_net_destroy(odd);
+    ssde_net_destroy(net);
+}
+
 /* ---- score net: discrete labels ---- */
 
 /* A network trained on indices says so: its trainer, its file, and the score model of what was read. */
@@ -2444,35 +2605,38 @@ static void test_configurations(void) {
     CHECK_STATUS(ssde_configuration(NULL, NULL, &shape, &sde, &train), SSDE_ERROR_ARGUMENT);
 }
 
-#define TEST_NN_NETWORKS_LIST(X)      \
-    X(networks_golden_ddpmpp_vp)      \
-    X(networks_golden_ddpmpp_subvp)   \
-    X(networks_golden_ncsnpp_ve)      \
-    X(networks_golden_ncsnpp_ve_skip) \
-    X(networks_golden_ddpm_vp)        \
-    X(networks_golden_flags)          \
-    X(networks_unet_flags)            \
-    X(networks_unet_resampling)       \
-    X(networks_unet_errors)           \
-    X(networks_mlp)                   \
-    X(networks_oracle)                \
-    X(networks_init_scale)            \
-    X(score_net_golden)               \
-    X(score_net_memory)               \
-    X(score_net)                      \
-    X(score_net_outputs)              \
-    X(score_net_edm_label)            \
-    X(score_net_output_solvers)       \
-    X(score_net_output_errors)        \
-    X(score_net_ways)                 \
-    X(score_net_classes)              \
-    X(score_net_guidance)             \
-    X(score_net_discrete_models)      \
-    X(score_net_discrete_logarithms)  \
-    X(score_net_discrete_index)       \
-    X(classifier_cross_entropy)       \
-    X(classifier)                     \
-    X(classifier_posterior)           \
+#define TEST_NN_NETWORKS_LIST(X)        \
+    X(networks_golden_ddpmpp_vp)        \
+    X(networks_golden_ddpmpp_subvp)     \
+    X(networks_golden_ncsnpp_ve)        \
+    X(networks_golden_ncsnpp_ve_skip)   \
+    X(networks_golden_ddpm_vp)          \
+    X(networks_golden_flags)            \
+    X(networks_unet_flags)              \
+    X(networks_unet_resampling)         \
+    X(networks_unet_errors)             \
+    X(networks_mlp)                     \
+    X(networks_oracle)                  \
+    X(networks_init_scale)              \
+    X(score_net_golden)                 \
+    X(score_net_memory)                 \
+    X(score_net)                        \
+    X(score_net_outputs)                \
+    X(score_net_edm_label)              \
+    X(score_net_output_solvers)         \
+    X(score_net_output_errors)          \
+    X(score_net_ways)                   \
+    X(score_net_classes)                \
+    X(score_net_guidance)               \
+    X(score_net_learned)                \
+    X(score_net_denoised_at_pure_noise) \
+    X(score_net_learned_refused)        \
+    X(score_net_discrete_models)        \
+    X(score_net_discrete_logarithms)    \
+    X(score_net_discrete_index)         \
+    X(classifier_cross_entropy)         \
+    X(classifier)                       \
+    X(classifier_posterior)             \
     X(configurations)
 
 #endif

@@ -346,6 +346,37 @@ static void test_operations_instance_norm(void) {
     nn_instance_case(6, 5, 7, SSDE_INSTANCE_NORM, 0, 232.0, SSDE_ELU, NULL, 0);
 }
 
+/* Labels that name no row are refused, whichever of the rows' they are. */
+static void test_operations_conditional_labels(void) {
+    static const float wrong[] = {3.0f, -1.0f, 0.5f, NAN, INFINITY, -0.25f};
+    float x[2 * 6], label[2], y[2 * 6];
+    ssde_context context = ssde_context_defaults();
+    ssde_net *net = NULL;
+    ssde_node h;
+    ssde_run *run;
+    size_t i;
+    oracle_normals(1, 1.0, 12, x);
+    CHECK_OK(ssde_net_create(&context, &net, 1));
+    h = ssde_input(net, 1, 2, 3);
+    h = ssde_conditional_instance_norm(net, h, ssde_input_label(net), 3, 1e-5, SSDE_ELU, "norm");
+    CHECK_OK(ssde_net_finish(net, h));
+    CHECK(!strcmp(ssde_net_parameter(net, 0)->name, "norm.embed.weight"));
+    CHECK(ssde_net_parameter(net, 0)->shape[0] == 3 && ssde_net_parameter(net, 0)->shape[1] == 9);
+    for (i = 0; i < 27; i++) /* gamma and alpha begin near 1, beta at 0 */
+        CHECK(i % 9 < 6 ? fabsf(net->weights[i] - 1.0f) < 0.1f && net->weights[i] != 1.0f : net->weights[i] == 0.0f);
+    run = nn_run(net, &context, SSDE_RUN_INFERENCE, 2);
+    label[0] = 0.0f, label[1] = 2.0f;
+    CHECK_OK(ssde_run_forward(run, x, label, NULL, 2, 0, 0, NULL, y));
+    for (i = 0; i < 6; i++) {
+        label[1] = wrong[i];
+        CHECK_FAILS(&context, ssde_run_forward(run, x, label, NULL, 2, 0, 0, NULL, y), SSDE_ERROR_ARGUMENT,
+                    "wanted a whole number, 0 to 2");
+        CHECK(strstr(context.error, "label[1]") != NULL);
+    }
+    ssde_run_destroy(run);
+    ssde_net_destroy(net);
+}
+
 /* Far from zero, as group norms; VarianceNorm keeps the mean. */
 static void test_operations_instance_norm_extremes(void) {
     nn_options options = nn_usual();
@@ -559,6 +590,63 @@ static void test_operations_silu_second(void) {
         CHECK(isnan(dx[0][0]));
         for (i = 1; i < 5; i++) CHECK(fabs((double)dx[0][i]) < 1e-6);
     }
+}
+
+/* f, f' and f'' of mish and gelu, beside the tails absolutely: their parts cancel near the derivatives' roots. */
+static double nn_curve_exact(int activation, int order, double x) {
+    double t = tanh(log1p(exp(x))), s = 1.0 / (1.0 + exp(-x)), slope = (1.0 - t * t) * s;
+    double p = 0.5 * erfc(-x / sqrt(2.0)), density = exp(-0.5 * x * x) / sqrt(2.0 * 3.141592653589793);
+    if (activation == SSDE_GELU) return order == 0 ? x * p : order == 1 ? p + x * density : density * (2.0 - x * x);
+    if (order == 0) return x * t;
+    if (order == 1) return t + x * slope;
+    return 2.0 * slope + x * ((1.0 - t * t) * s * (1.0 - s) - 2.0 * t * slope * s);
+}
+
+static void nn_curve_case(const ssdei_nn_kernels *kernels, int activation, int order, double size) {
+    enum { COUNT = 1027 };
+    static float x[COUNT + 16], by[COUNT + 16], with[COUNT + 16], y[3][COUNT + 16];
+    double worst = 0.0;
+    size_t i;
+    for (i = 0; i < COUNT + 16; i++) {
+        x[i] = i < COUNT ? (float)(size * (2.0 * (double)i / (COUNT - 1) - 1.0)) : NAN;
+        y[0][i] = y[1][i] = y[2][i] = i < COUNT ? 3.0f : NAN;
+        by[i] = with[i] = NAN;
+    }
+    oracle_normals(1, 1.0, COUNT, by);
+    oracle_normals(2, 1.0, COUNT, with);
+    kernels->curve(activation, order, x, NULL, NULL, COUNT, 0, y[0]);
+    kernels->curve(activation, order, x, by, NULL, COUNT, 0, y[1]);
+    kernels->curve(activation, order, x, by, with, COUNT, 1, y[2]);
+    for (i = 0; i < COUNT; i++) {
+        double exact = nn_curve_exact(activation, order, (double)x[i]);
+        double away = fabs((double)y[0][i] - exact) / (fabs(exact) + (order ? 1.0 : 1e-3 * fabs((double)x[i])) + 1e-30);
+        double product = (double)y[0][i] * (double)by[i];
+        if (!(away <= worst)) worst = away;
+        CHECK_NEAR(y[1][i], product, 1e-7 * fabs(product) + 1e-37);
+        CHECK_NEAR(y[2][i], 3.0 + product * (double)with[i], 4e-7 * (3.0 + fabs(product * (double)with[i])));
+    }
+    CHECK(worst <= 8e-7);
+    for (i = 0; i < 3; i++) CHECK(isnan(y[i][COUNT]) && isnan(y[i][COUNT + 15]));
+    x[0] = NAN, x[1] = 1e30f, x[2] = -1e30f, x[3] = 200.0f, x[4] = -200.0f, x[5] = 0.0f;
+    kernels->curve(activation, order, x, NULL, NULL, 6, 0, y[0]);
+    CHECK(isnan(y[0][0]));
+    if (order == 0)
+        CHECK(y[0][1] == 1e30f && y[0][3] == 200.0f && y[0][5] == 0.0f);
+    else
+        for (i = 1; i <= 3; i += 2) CHECK_NEAR(y[0][i], 2 - order, 1e-12);
+    CHECK(fabs((double)y[0][2]) < 1e-6 && fabs((double)y[0][4]) < 1e-6);
+}
+
+static void test_operations_curve(void) {
+    static const double sizes[] = {30.0, 4.0, 1e-3};
+    ssde_context context;
+    int tier, order, i;
+    for (tier = 0; nn_tier(tier, &context); tier++)
+        for (order = 0; order < 3; order++)
+            for (i = 0; i < 3; i++) {
+                nn_curve_case(ssdei_nn_kernels_for(&context), SSDE_MISH, order, sizes[i]);
+                nn_curve_case(ssdei_nn_kernels_for(&context), SSDE_GELU, order, sizes[i]);
+            }
 }
 
 /* q, k and v from convolutions, or shared in every way. */
@@ -789,6 +877,8 @@ static int nn_small_case(oracle *o, int which, int h, size_t channels) {
             h = oracle_conv3(o, h, channels + 1);
             other = oracle_instance_norm(o, h, oracle_label(o), 3, SSDE_INSTANCE_NORM_PLUS, 1e-5, SSDE_ELU);
             return oracle_add(o, other, h, 1.0);
+        case 42: return oracle_tokens(o, h);
+        case 43: return oracle_tokens(o, oracle_tokens(o, h));
         default: return -1;
     }
     return oracle_add(o, oracle_add(o, h, other, 0.9), other, 1.1);
@@ -810,7 +900,7 @@ static void test_operations_small_operations(void) {
             }
             oracle_close(&o);
         }
-    CHECK(which == 43);
+    CHECK(which == 45);
 }
 
 /* Inputs that depend on x beside such that do not, in either place; a result that does not depend on x at all. */
@@ -1117,6 +1207,7 @@ static void test_operations_norm_dropout(void) {
     X(operations_group_norm)             \
     X(operations_group_norm_extremes)    \
     X(operations_instance_norm)          \
+    X(operations_conditional_labels)     \
     X(operations_instance_norm_extremes) \
     X(operations_pooling)                \
     X(operations_pool_equals)            \
@@ -1124,6 +1215,7 @@ static void test_operations_norm_dropout(void) {
     X(operations_channel_moments)        \
     X(operations_silu)                   \
     X(operations_silu_second)            \
+    X(operations_curve)                  \
     X(operations_attention)              \
     X(operations_attention_company)      \
     X(operations_attention_memory)       \

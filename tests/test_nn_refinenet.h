@@ -85,8 +85,8 @@ static void refine_golden_loss(const nn_golden *golden, ssde_context *context) {
         CHECK_OK(ssde_score_net_label(context, golden->net, &golden->sde, t[i], &label[i], &sigma[i], NULL));
     CHECK_OK(ssde_loss_perturb(&golden->sde, &loss, x0, z, t, REFINE_ROWS, golden->dim, x));
     CHECK_OK(ssde_run_forward(run, x, label, sigma, REFINE_ROWS, 0, 0, NULL, out));
-    CHECK_OK(
-        ssde_loss(&golden->sde, &loss, out, x0, z, t, NULL, REFINE_ROWS, golden->dim, 1.0 / REFINE_ROWS, losses, out));
+    CHECK_OK(ssde_loss(&golden->sde, &loss, out, x0, z, t, NULL, REFINE_ROWS, golden->dim, 1.0 / (double)REFINE_ROWS,
+                       losses, out));
     golden_doubles(golden->io, "dsm_losses", expected, REFINE_ROWS);
     for (i = 0; i < REFINE_ROWS; i++) CHECK_RELATIVE(losses[i], expected[i], 2e-5);
     CHECK_OK(ssde_run_backward(run, out, NULL, gradient));
@@ -576,6 +576,36 @@ static void test_models_refinenet_checkpoint(void) {
     ssde_net_destroy(wanted);
 }
 
+/* The list [model, optimizer, epoch, step, average] of NCSNv2's own repository, by the names that it has when read. */
+static void test_models_refinenet_list(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_refinenet_desc desc = refine_small(&context, 0);
+    ssdei_part parts[2] = {{"0.module.", 0, NULL}, {"4.", 0, NULL}};
+    ssde_net *net = NULL, *back = NULL;
+    float *halves;
+    size_t i;
+    int average;
+    CHECK_OK(ssde_refinenet_create(&net, &desc));
+    CHECK_OK(ssde_refinenet_create(&back, &desc));
+    refine_fill_net(net);
+    halves = (float *)malloc(net->weight_count * sizeof *halves);
+    for (i = 0; i < net->weight_count; i++) halves[i] = 0.5f * net->weights[i];
+    parts[0].values = net->weights;
+    parts[1].values = halves;
+    CHECK_OK(ssdei_parts_save(&context, net, parts, 2, "{}", NULL, REFINE_FILE));
+    for (average = 0; average < 2; average++) {
+        CHECK_OK(ssde_net_load_pth(back, REFINE_FILE, average ? SSDE_PTH_EMA : SSDE_PTH_MODEL));
+        CHECK_SAME(back->weights, parts[average].values, net->weight_count * sizeof *halves);
+    }
+    parts[1].prefix = "5."; /* another list */
+    CHECK_OK(ssdei_parts_save(&context, net, parts, 2, "{}", NULL, REFINE_FILE));
+    CHECK_FAILS(&context, ssde_net_load_pth(back, REFINE_FILE, SSDE_PTH_EMA), SSDE_ERROR_FORMAT, "'0.module.', '5.'");
+    remove(REFINE_FILE);
+    free(halves);
+    ssde_net_destroy(back);
+    ssde_net_destroy(net);
+}
+
 /* ---- training ---- */
 
 static ssde_train_desc refine_train_desc(ssde_context *context, const ssde_sde *sde) {
@@ -594,6 +624,30 @@ static ssde_train_desc refine_train_desc(ssde_context *context, const ssde_sde *
 static void refine_pictures(float *x) {
     int i;
     for (i = 0; i < 8 * 64; i++) x[i] = (i % 8 < 4) == (i / 64 % 2) ? 0.9f : 0.1f;
+}
+
+/* The settings of a configuration train as they stand; with ema_rate 0 the average is the weights. */
+static void test_train_refinenet_configuration(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_refinenet_desc shape;
+    ssde_train_desc train;
+    ssde_trainer *trainer = NULL;
+    ssde_net *net = NULL;
+    ssde_sde sde;
+    float x[8 * 64];
+    ssde_batch batch = ssde_batch_of(x, 8);
+    int step;
+    refine_pictures(x);
+    CHECK_OK(ssde_refinenet_configuration(&context, "ve/ncsn/cifar10", &shape, &sde, &train));
+    shape.height = shape.width = 8;
+    shape.channels = 1;
+    shape.nf = 4;
+    CHECK_OK(ssde_refinenet_create(&net, &shape));
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &train));
+    for (step = 0; trainer && step < 3; step++) CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+    if (trainer) CHECK_SAME(net->weights, ssde_trainer_ema(trainer)->weights, net->weight_count * sizeof(float));
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
 }
 
 /* It learns, a checkpoint goes on bit for bit, and the averaged weights are a model that is told what the trainer's
@@ -758,18 +812,20 @@ static void test_schedule_rules(void) {
     CHECK_FAILS(&context, ssde_largest_distance(&context, x, 3, 2, &distance), SSDE_ERROR_NUMERIC, "x");
 }
 
-#define TEST_NN_REFINENET_LIST(X)  \
-    X(networks_golden_ncsn)        \
-    X(networks_golden_ncsnv2)      \
-    X(networks_refinenet_flags)    \
-    X(networks_refinenet_start)    \
-    X(networks_refinenet_errors)   \
-    X(score_net_refinenet)         \
-    X(configurations_refinenet)    \
-    X(models_refinenet)            \
-    X(models_refinenet_checkpoint) \
-    X(train_refinenet)             \
-    X(sampler_refinenet)           \
+#define TEST_NN_REFINENET_LIST(X)    \
+    X(networks_golden_ncsn)          \
+    X(networks_golden_ncsnv2)        \
+    X(networks_refinenet_flags)      \
+    X(networks_refinenet_start)      \
+    X(networks_refinenet_errors)     \
+    X(score_net_refinenet)           \
+    X(configurations_refinenet)      \
+    X(models_refinenet)              \
+    X(models_refinenet_checkpoint)   \
+    X(models_refinenet_list)         \
+    X(train_refinenet)               \
+    X(train_refinenet_configuration) \
+    X(sampler_refinenet)             \
     X(schedule_rules)
 
 #endif

@@ -253,7 +253,7 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 53: return *node = ssde_fourier_embedding(net, 1, 4, 1.0, name), "too long";
         case 54: return *node = ssde_scale_rows(net, 0, 3, SSDE_OVER_SIGMA), "12 values per sample, wanted 1";
         case 55: return *node = nn_conv_with(net, 1, 3, 1, 1, 0, 3, -1), "2 x 2 is smaller than the kernel of 3";
-        case 56: return *node = ssde_activate(net, 0, (ssde_activation)99), "activation is 99";
+        case 56: return *node = ssde_activate(net, 0, (ssde_activation)15), "activation is 15";
         case 57: return *node = ssde_activate(net, 4, SSDE_SILU), "not a node";
         case 58: return *node = ssde_affine_map(net, -2, 1.0, 1.0), "not a node";
         case 59: return *node = ssde_input(net, 4, 4, 3), "input already";
@@ -270,39 +270,42 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 68: return *node = ssde_attention(net, 1, 0, 0, 1), "q has 1 channels, k and v have 3";
         case 69: return *node = ssde_attention(net, 0, 0, 0, 2), "heads is 2";
         case 70: return *node = ssde_attention(net, 0, 0, 0, 0), "heads is 0";
-        case 71: return *node = ssde_group_norm(net, 0, 1, 0.0, SSDE_SILU, "w"), "eps is 0";
-        case 72: return *node = ssde_group_norm(net, 0, 1, NAN, SSDE_SILU, "w"), "eps is nan";
-        case 73: return *node = ssde_positional_embedding(net, 1, 8, 4.0, 0), "shift 4";
-        case 74: return *node = ssde_positional_embedding(net, 1, 8, NAN, 0), "shift nan";
-        case 75: return *node = ssde_table_embedding(net, 2, 3, 4, "w"), "number is node 2";
-        case 76: return *node = ssde_table_embedding(net, 1, 0, 4, "w"), "classes is 0";
-        case 77: return *node = ssde_table_embedding(net, 1, 3, 0, "w"), "dim 0";
-        case 78:
+        case 71:
+            return *node = ssde_instance_norm(net, 0, (ssde_instance_norm_kind)3, 1e-5, SSDE_ELU, "w"), "kind is 3";
+        case 72: return *node = ssde_instance_norm(net, 0, SSDE_INSTANCE_NORM, 0.0, SSDE_ELU, NULL), "eps is 0";
+        case 73: return *node = ssde_instance_norm(net, 0, SSDE_INSTANCE_NORM, NAN, SSDE_ELU, NULL), "eps is";
+        case 74: return *node = ssde_instance_norm(net, 1, SSDE_INSTANCE_NORM_PLUS, 1e-5, SSDE_ELU, "w"), "1 channel";
+        case 75: return *node = ssde_instance_norm(net, 1, SSDE_VARIANCE_NORM, 1e-5, SSDE_ELU, "w"), "1 pixel";
+        case 76: return *node = ssde_instance_norm(net, 0, SSDE_VARIANCE_NORM, 1e-5, SSDE_ELU, NULL), "name";
+        case 77:
+            return *node = ssde_conditional_instance_norm(net, 0, 2, 3, 1e-5, SSDE_ELU, "w"), "wanted ssde_input_label";
+        case 78: return *node = ssde_conditional_instance_norm(net, 0, 1, 0, 1e-5, SSDE_ELU, "w"), "classes is 0";
+        case 79: return *node = ssde_conditional_instance_norm(net, 0, 1, 3, 1e-5, SSDE_ELU, NULL), "name";
+        case 80: return *node = ssde_pool(net, 0, SSDE_POOL_MAX, 4), "size is 4";
+        case 81: return *node = ssde_pool(net, 0, SSDE_POOL_MAX, -1), "size is -1";
+        case 82: return *node = ssde_pool(net, 0, (ssde_pool_kind)(which - 80), 5), "kind is 2";
+        case 83: return *node = ssde_pool(net, 77, SSDE_POOL_MAX, 5), "not a node";
+        case 84: return *node = ssde_resize_bilinear(net, 0, 0, 4), "result is 0 x 4";
+        case 85: return *node = nn_conv_dilated(net, -1, 1), "dilation is -1";
+        case 86: return *node = nn_conv_dilated(net, 2, 5), "padding 5 and 5";
+        case 87: return *node = nn_conv_dilated(net, 3, 1), "6 x 6 is smaller than the kernel of 7";
+        case 88: return *node = ssde_conditional_instance_norm(net, 0, 1, 3, 1e-5, SSDE_ELU, name), "too long";
+        case 89: return *node = ssde_group_norm(net, 0, 1, 0.0, SSDE_SILU, "w"), "eps is 0";
+        case 90: return *node = ssde_group_norm(net, 0, 1, NAN, SSDE_SILU, "w"), "eps is nan";
+        case 91: return *node = ssde_positional_embedding(net, 1, 8, 4.0, 0), "shift 4";
+        case 92: return *node = ssde_positional_embedding(net, 1, 8, NAN, 0), "shift nan";
+        case 93: return *node = ssde_table_embedding(net, 2, 3, 4, "w"), "number is node 2";
+        case 94: return *node = ssde_table_embedding(net, 1, 0, 4, "w"), "classes is 0";
+        case 95: return *node = ssde_table_embedding(net, 1, 3, 0, "w"), "dim 0";
+        case 96:
             ssde_table_embedding(net, ssde_input_class(net), 3, 4, "v");
             return *node = ssde_class_embedding(net, ssde_input_class(net), 3, 4, "w"), "knows a null class";
-        case 79: ssde_input_vector(net, 3); return *node = ssde_input_vector(net, 4), "already 3";
-        case 80: return *node = ssde_input_vector(net, 0), "0";
-        case 81:
-            return *node = ssde_instance_norm(net, 0, (ssde_instance_norm_kind)3, 1e-5, SSDE_ELU, "w"), "kind is 3";
-        case 82: return *node = ssde_instance_norm(net, 0, SSDE_INSTANCE_NORM, 0.0, SSDE_ELU, NULL), "eps is 0";
-        case 83: return *node = ssde_instance_norm(net, 0, SSDE_INSTANCE_NORM, NAN, SSDE_ELU, NULL), "eps is";
-        case 84: return *node = ssde_instance_norm(net, 1, SSDE_INSTANCE_NORM_PLUS, 1e-5, SSDE_ELU, "w"), "1 channel";
-        case 85: return *node = ssde_instance_norm(net, 1, SSDE_VARIANCE_NORM, 1e-5, SSDE_ELU, "w"), "1 pixel";
-        case 86: return *node = ssde_instance_norm(net, 0, SSDE_VARIANCE_NORM, 1e-5, SSDE_ELU, NULL), "name";
-        case 87:
-            return *node = ssde_conditional_instance_norm(net, 0, 2, 3, 1e-5, SSDE_ELU, "w"), "wanted ssde_input_label";
-        case 88: return *node = ssde_conditional_instance_norm(net, 0, 1, 0, 1e-5, SSDE_ELU, "w"), "classes is 0";
-        case 89: return *node = ssde_conditional_instance_norm(net, 0, 1, 3, 1e-5, SSDE_ELU, NULL), "name";
-        case 90: return *node = ssde_pool(net, 0, SSDE_POOL_MAX, 4), "size is 4";
-        case 91: return *node = ssde_pool(net, 0, SSDE_POOL_MAX, -1), "size is -1";
-        case 92: return *node = ssde_pool(net, 0, (ssde_pool_kind)2, 5), "kind is 2";
-        case 93: return *node = ssde_pool(net, 77, SSDE_POOL_MAX, 5), "not a node";
-        case 94: return *node = ssde_resize_bilinear(net, 0, 0, 4), "result is 0 x 4";
-        case 95: return *node = nn_conv_dilated(net, -1, 1), "dilation is -1";
-        case 96: return *node = nn_conv_dilated(net, 2, 5), "padding 5 and 5";
-        case 97: return *node = nn_conv_dilated(net, 3, 1), "6 x 6 is smaller than the kernel of 7";
-        case 98: return *node = ssde_conditional_instance_norm(net, 0, 1, 3, 1e-5, SSDE_ELU, name), "too long";
-        case 99: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
+        case 97: ssde_input_vector(net, 3); return *node = ssde_input_vector(net, 4), "already 3";
+        case 98: return *node = ssde_input_vector(net, 0), "0";
+        case 99: return *node = ssde_tokens(net, 50, "w"), "not a node";
+        case 100: return *node = ssde_tokens(net, 0, name), "too long";
+        case 101: return *node = nn_conv_dilated(net, 8192, 1), "dilation is 8192";
+        case 102: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
         default: return NULL;
     }
 }
@@ -353,7 +356,7 @@ static void test_net_build_errors(void) {
         }
         ssde_net_destroy(net);
     }
-    CHECK(which == 101);
+    CHECK(which == 104);
 #ifndef __cplusplus
     CHECK_OK(ssde_net_create(&context, &net, 1));
     CHECK(ssde_scale_rows(net, ssde_input(net, 1, 1, 1), ssde_input_sigma(net), (ssde_row_scale)2) == -1);
@@ -1214,7 +1217,7 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
                                       {19, 21, 40, 24, 3, 2}, {10, 9, 250, 70, 1, 1}, {9, 8, 40, 40, 3, 1},
                                       {9, 21, 40, 24, 3, 1}};
     static const double fir[4] = {1.0, 3.0, 3.0, 1.0};
-    static const int forms[SSDEI_OPERATION_COUNT] = {1, 7, 4, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1};
+    static const int forms[SSDEI_OPERATION_COUNT] = {1, 7, 4, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1};
     int conv = operation == SSDEI_OPERATION_conv;
     size_t channels = conv && form < 7 ? convs[form][2] : 40;
     ssde_node x;
@@ -1255,6 +1258,7 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
         case SSDEI_OPERATION_scale_rows: return ssde_scale_rows(net, x, ssde_input_sigma(net), SSDE_OVER_SIGMA);
         case SSDEI_OPERATION_modulate: return ssde_modulate(net, x, steps_vector(net, x, 2 * channels, behind));
         case SSDEI_OPERATION_mean_pixels: return ssde_mean_pixels(net, x);
+        case SSDEI_OPERATION_tokens: return ssde_tokens(net, x, "tokens");
         case SSDEI_OPERATION_class_embedding:
             return ssde_class_embedding(net, ssde_input_class(net), 6, channels, "class");
         case SSDEI_OPERATION_instance_norm:

@@ -560,7 +560,7 @@ static void test_train_outputs_own(void) {
     ssde_train_desc desc = files_train_desc(NULL, &vp);
     ssde_net *net = files_mlp(NULL, 2, 8, 1, 3), *class_net = NULL;
     ssde_trainer *trainer = NULL;
-    ssdei_meaning means = {SSDE_PREDICT_DEFAULT, 0.0, 0, 0, {0, 0.0, 0.0}};
+    ssdei_meaning means = {SSDE_PREDICT_DEFAULT, 0.0, 0, 0, {0, 0.0, 0.0}, 0};
     double sigma_data = -1.0;
     CHECK(ssde_net_output(net, &sigma_data) == SSDE_PREDICT_DEFAULT && sigma_data == 0.0);
     CHECK(ssde_net_output(NULL, NULL) == SSDE_PREDICT_DEFAULT);

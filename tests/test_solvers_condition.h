@@ -1358,6 +1358,140 @@ static ssde_status control_count_score(void *user, const float *x, const double 
     return solver_model_score(user, x, t, sample, rows, differentiate, out);
 }
 
+/* A model that tells what is denoised, by Tweedie's formula of its last score, and a variance, its x. */
+typedef struct control_teller {
+    ssde_score_model inner;
+    ssde_sde sde;
+    float x[16], score[16];
+    double t[8];
+    double variance;
+} control_teller;
+
+static ssde_status control_teller_score(void *user, const float *x, const double *t, const uint64_t *sample,
+                                        size_t rows, int differentiate, float *out) {
+    control_teller *teller = (control_teller *)user;
+    ssde_status status = teller->inner.score(teller->inner.user, x, t, sample, rows, differentiate, out);
+    memcpy(teller->x, x, rows * 2 * sizeof *x);
+    memcpy(teller->score, out, rows * 2 * sizeof *out);
+    memcpy(teller->t, t, rows * sizeof *t);
+    return status;
+}
+static ssde_status control_teller_vjp(void *user, const float *v, size_t rows, float *out) {
+    control_teller *teller = (control_teller *)user;
+    return teller->inner.vjp(teller->inner.user, v, rows, out);
+}
+static void control_tweedie(const ssde_sde *sde, const float *x, const double *t, const float *score, size_t rows,
+                            float *out) {
+    size_t i;
+    for (i = 0; i < 2 * rows; i++) {
+        ssde_coefficients at;
+        CHECK_OK(ssde_coefficients_at(NULL, sde, t[i / 2], &at));
+        out[i] = (float)(((double)x[i] + at.std * at.std * (double)score[i]) / at.mean);
+    }
+}
+static ssde_status control_teller_denoised(void *user, size_t rows, float *out) {
+    control_teller *teller = (control_teller *)user;
+    control_tweedie(&teller->sde, teller->x, teller->t, teller->score, rows, out);
+    return SSDE_OK;
+}
+static ssde_status control_teller_variance(void *user, size_t rows, float *out) {
+    control_teller *teller = (control_teller *)user;
+    size_t i;
+    for (i = 0; i < 2 * rows; i++) out[i] = (float)teller->variance;
+    return SSDE_OK;
+}
+static ssde_score_model control_tell(control_teller *teller, ssde_score_model inner, const ssde_sde *sde,
+                                     double variance) {
+    ssde_score_model model = inner;
+    teller->inner = inner;
+    teller->sde = *sde;
+    teller->variance = variance;
+    model.score = control_teller_score;
+    model.vjp = control_teller_vjp;
+    model.denoised = control_teller_denoised;
+    model.variance = control_teller_variance;
+    model.user = teller;
+    return model;
+}
+
+/* What a made model tells is Tweedie's formula of its own score, and the variance that of the one it follows. */
+static void control_told(const ssde_score_model *model, const ssde_sde *sde, double variance) {
+    enum { ROWS = 4 };
+    static const double t[ROWS] = {0.02, 0.3, 0.3, 0.95};
+    static const uint64_t sample[ROWS] = {0, 1, 2, 3};
+    float x[2 * ROWS], score[2 * ROWS], out[2 * ROWS], expected[2 * ROWS];
+    size_t i;
+    CHECK(model->denoised && model->variance);
+    if (!model->denoised || !model->variance) return;
+    CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_USER, 0, NULL, ROWS, 2, x));
+    CHECK_OK(model->score(model->user, x, t, sample, ROWS, 1, score));
+    CHECK_OK(model->denoised(model->user, ROWS, out));
+    control_tweedie(sde, x, t, score, ROWS, expected);
+    for (i = 0; i < 2 * ROWS; i++) {
+        ssde_coefficients at;
+        CHECK_OK(ssde_coefficients_at(NULL, sde, t[i / 2], &at));
+        CHECK_NEAR(out[i], expected[i], 1e-6 * (fabs((double)x[i]) + 3.0 + at.std) / at.mean);
+    }
+    CHECK_OK(model->variance(model->user, ROWS, out));
+    for (i = 0; i < 2 * ROWS; i++) CHECK_NEAR(out[i], variance, 1e-7);
+}
+
+static void test_guidance_denoised(void) {
+    solver_mixture m = solver_plane(), one = control_component(&m, 1);
+    ssde_sde other = ssde_rectified_flow();
+    int which, told;
+    for (which = 0; which < SOLVER_SDES; which++)
+        for (told = 0; told < 2; told++) {
+            ssde_sde sde = solver_sde(which);
+            ssde_mixture *mixture = NULL, *component = NULL;
+            control_teller tellers[2];
+            control_classifier classifier;
+            ssde_condition guide, ease;
+            ssde_guided *guided = NULL;
+            ssde_cfg *cfg = NULL;
+            ssde_converted *converted = NULL;
+            ssde_cfg_desc desc = ssde_cfg_defaults();
+            ssde_score_model models[2], made[3];
+            CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+            CHECK_OK(solver_mixture_create(&one, NULL, &component));
+            models[0] = ssde_mixture_model(mixture, &sde);
+            models[1] = ssde_mixture_model(component, &sde);
+            classifier.all = models[0], classifier.component = models[1], classifier.weight = 1.0;
+            guide = ssde_guide(control_classify, &classifier, 0.5);
+            ease = ssde_guide(control_classify, &classifier, 0.25);
+            guide.next = &ease;
+            if (told) {
+                models[0] = control_tell(&tellers[0], models[0], &sde, 0.25);
+                models[1] = control_tell(&tellers[1], models[1], &sde, 0.75);
+            }
+            desc.conditional = models[1];
+            desc.unconditional = models[0];
+            desc.weight = 1.5;
+            CHECK_OK(ssde_guided_create(NULL, &guided, &sde, &models[0], &guide, 0, 4));
+            CHECK_OK(ssde_cfg_create(&cfg, &sde, &desc));
+            CHECK_OK(ssde_converted_create(NULL, &converted, &sde, &models[0], &other));
+            made[0] = ssde_guided_model(guided);
+            made[1] = ssde_cfg_model(cfg);
+            made[2] = ssde_converted_model(converted);
+            if (told) {
+                control_told(&made[0], &sde, 0.25);
+                control_told(&made[1], &sde, 0.75);
+                control_told(&made[2], &other, 0.25);
+            } else
+                CHECK(!made[0].denoised && !made[1].variance && !made[2].denoised);
+            ssde_cfg_destroy(cfg);
+            desc.unconditional.user = desc.conditional.user; /* one object: its last score is one of the two */
+            CHECK_OK(ssde_cfg_create(&cfg, &sde, &desc));
+            made[1] = ssde_cfg_model(cfg);
+            CHECK(!made[1].denoised && !made[1].variance);
+            ssde_converted_destroy(converted);
+            ssde_cfg_destroy(cfg);
+            ssde_guided_destroy(guided);
+            ssde_mixture_destroy(component);
+            ssde_mixture_destroy(mixture);
+        }
+}
+
 static void test_guidance_cfg(void) {
     enum { ROWS = 5 };
     solver_mixture m = solver_plane(), one = control_component(&m, 1);
@@ -1678,6 +1812,7 @@ static void test_guidance_converted_samples(void) {
     X(guidance_classifier)              \
     X(guidance_class_and_mask)          \
     X(guidance_cfg)                     \
+    X(guidance_denoised)                \
     X(guidance_converted)               \
     X(guidance_converted_samples)
 

@@ -25,7 +25,9 @@ static void test_grid_times(void) {
     CHECK(times[12] == 1e-3);
     CHECK_OK(ssde_time_grid(NULL, SSDE_GRID_REFERENCE, 1e-3, 1, one));
     CHECK(one[0] == 1.0 && one[1] == 1e-3);
-    CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, 0.0, 12, times), SSDE_ERROR_ARGUMENT, "eps");
+    CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, -0.1, 12, times), SSDE_ERROR_ARGUMENT, "eps");
+    CHECK_OK(ssde_time_grid(NULL, SSDE_GRID_QUADRATIC, 0.0, 2, times));
+    CHECK(times[0] == 1.0 && times[1] == 0.25 && times[2] == 0.0);
     CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, (double)NAN, 12, times), SSDE_ERROR_ARGUMENT,
                 "eps");
     CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, 0.1, 0, times), SSDE_ERROR_ARGUMENT, "steps");
@@ -476,7 +478,8 @@ static const samplers_way samplers_newer[] = {{SSDE_PREDICTOR_STOCHASTIC_HEUN, S
                                               {SSDE_PREDICTOR_SMLD, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
                                               {SSDE_PREDICTOR_DDPM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
                                               {SSDE_PREDICTOR_UNIPC, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_STRAIGHT_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
+                                              {SSDE_PREDICTOR_STRAIGHT_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_PNDM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
 enum { SAMPLERS_NEWER = sizeof samplers_newer / sizeof samplers_newer[0] };
 
 /* All samplers that are not _batch, under one number: the newer ones plain, then with a part known. */
@@ -1021,7 +1024,8 @@ static void test_sampler_table(void) {
                 CHECK(report.mean_evaluations < (double)report.evaluations && report.mean_evaluations > 20.0);
                 continue;
             }
-            CHECK(report.evaluations == (size_t)info->evaluations * steps + (i != SSDE_PREDICTOR_DDPM));
+            CHECK(report.evaluations ==
+                  (size_t)info->evaluations * steps + (i != SSDE_PREDICTOR_DDPM) + (i == SSDE_PREDICTOR_PNDM ? 9 : 0));
             CHECK(report.mean_evaluations == (double)report.evaluations);
         }
         ssde_mixture_destroy(mixture);
@@ -1062,7 +1066,8 @@ static void test_sampler_flow_order(void) {
                 {SSDE_PREDICTOR_STRAIGHT_HEUN, 2.0},
                 {SSDE_PREDICTOR_DPM_SOLVER_2M, 2.0},
                 {SSDE_PREDICTOR_DPM_SOLVER_3M, 3.0},
-                {SSDE_PREDICTOR_UNIPC, 3.0}};
+                {SSDE_PREDICTOR_UNIPC, 3.0},
+                {SSDE_PREDICTOR_PNDM, 2.0}};
     int which;
     size_t way;
     for (which = 0; which < SOLVER_SDES; which++) {
@@ -1374,6 +1379,7 @@ static void test_sampler_straight(void) {
     memset(&setting, 0, sizeof setting);
     setting.sde = ssde_rectified_flow();
     CHECK_OK(ssde_prior_time(NULL, &setting.sde, &start, &scale));
+    setting.start = start;
     for (k = 0; k < STEPS; k++) {
         double t = start - (start - 1e-3) * k / (double)STEPS, next = start - (start - 1e-3) * (k + 1) / (double)STEPS;
         double u[2], u1[2], score[2], more[2], density, laplacian, to[2], one[2];

@@ -29,6 +29,7 @@
 #include "test_nn_export.h"
 #include "test_nn_models.h"
 #include "test_nn_networks.h"
+#include "test_nn_openai.h"
 #include "test_nn_operations.h"
 #include "test_nn_refinenet.h"
 #include "test_nn_run.h"
@@ -39,8 +40,10 @@
 #include "test_solvers_condition.h"
 #include "test_solvers_distance.h"
 #include "test_solvers_flow.h"
+#include "test_solvers_multistep.h"
 
 #include "test_solvers_sampler.h"
+#include "test_solvers_steps.h"
 
 typedef struct test {
     const char *name;
@@ -53,11 +56,12 @@ static const test all_tests[] = {
         TEST_CORE_SDE_LIST(TEST_ENTRY) TEST_CORE_SCHEDULE_LIST(TEST_ENTRY) TEST_KERNELS_LIST(TEST_ENTRY)
             TEST_NN_OPERATIONS_LIST(TEST_ENTRY) TEST_NN_RUN_LIST(TEST_ENTRY) TEST_NN_NETWORKS_LIST(TEST_ENTRY)
                 TEST_NN_TRAIN_LIST(TEST_ENTRY) TEST_NN_MODELS_LIST(TEST_ENTRY) TEST_NN_EXPORT_LIST(TEST_ENTRY)
-                    TEST_NN_UNET2D_LIST(TEST_ENTRY) TEST_NN_REFINENET_LIST(TEST_ENTRY)
-                        TEST_SOLVERS_SAMPLER_LIST(TEST_ENTRY) TEST_SOLVERS_CONDITION_LIST(TEST_ENTRY)
-                            TEST_SOLVERS_CLIP_LIST(TEST_ENTRY) TEST_SOLVERS_FLOW_LIST(TEST_ENTRY)
-                                TEST_SOLVERS_DISTANCE_LIST(TEST_ENTRY) TEST_NONLINEAR_LIST(TEST_ENTRY)
-                                    TEST_ACROSS_LIST(TEST_ENTRY)};
+                    TEST_NN_REFINENET_LIST(TEST_ENTRY) TEST_NN_UNET2D_LIST(TEST_ENTRY) TEST_NN_OPENAI_LIST(TEST_ENTRY)
+                        TEST_SOLVERS_SAMPLER_LIST(TEST_ENTRY) TEST_SOLVERS_STEPS_LIST(TEST_ENTRY)
+                            TEST_SOLVERS_CONDITION_LIST(TEST_ENTRY) TEST_SOLVERS_CLIP_LIST(TEST_ENTRY)
+                                TEST_SOLVERS_FLOW_LIST(TEST_ENTRY) TEST_SOLVERS_MULTISTEP_LIST(TEST_ENTRY)
+                                    TEST_SOLVERS_DISTANCE_LIST(TEST_ENTRY) TEST_NONLINEAR_LIST(TEST_ENTRY)
+                                        TEST_ACROSS_LIST(TEST_ENTRY)};
 enum { TEST_COUNT = sizeof all_tests / sizeof all_tests[0] };
 
 /* A NAME selects the test of that name and all whose name continues it with '_': a room, or part of one. */

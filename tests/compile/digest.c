@@ -134,10 +134,13 @@ static void digest_times(const char *name, ssde_sde sde, ssde_times times) {
     digest(name, t, sizeof t);
 }
 
+/* A RefineNet's noise levels. */
+static ssde_sde levels;
+
 /* A few steps of training, then a score and its derivative. */
 static void digest_net(const char *name, ssde_net *net, ssde_parameterisation output, ssde_objective objective,
                        const float *data, size_t rows, float *out) {
-    ssde_sde sde = ssde_subvp(0.1, 20.0);
+    ssde_sde sde = ssde_net_discrete(net) ? levels : ssde_subvp(0.1, 20.0);
     ssde_train_desc how = ssde_train_defaults(&sde, 0);
     ssde_trainer *trainer;
     ssde_score_net *score_net;
@@ -152,6 +155,7 @@ static void digest_net(const char *name, ssde_net *net, ssde_parameterisation ou
     how.warmup = 3;
     how.context = &context;
     how.loss.output = output;
+    how.loss.discrete = ssde_net_discrete(net);
     how.objective = objective;
     how.keep_averages = 1;
     check(ssde_trainer_create(&trainer, net, &sde, &how));
@@ -176,6 +180,7 @@ int main(int argc, char **argv) {
     static float out[SAMPLES * DIM], image_out[IMAGES * PIXELS];
     ssde_mlp_desc mlp = ssde_mlp(DIM);
     ssde_unet_desc unet = ssde_ddpmpp(8, 8, 1);
+    ssde_refinenet_desc refinenet = ssde_ncsn(8, 8, 1);
     ssde_net *net;
     int tier, found = 0;
     for (tier = SSDE_TIER_SCALAR; tier < SSDE_TIER_COUNT; tier++) {
@@ -202,6 +207,15 @@ int main(int argc, char **argv) {
     unet.noise_conditioning = SSDE_NOISE_SCALE_SHIFT;
     check(ssde_unet_create(&net, &unet));
     digest_net("U-Net, sliced loss", net, SSDE_PREDICT_VELOCITY, SSDE_OBJECTIVE_SLICED, image, IMAGES, image_out);
+    refinenet.nf = 4;
+    refinenet.context = &context;
+    levels = ssde_ve(refinenet.sigma_min, refinenet.sigma_max);
+    levels.num_scales = refinenet.num_scales;
+    check(ssde_refinenet_create(&net, &refinenet));
+    digest_net("NCSN, loss", net, SSDE_PREDICT_DEFAULT, SSDE_OBJECTIVE_DENOISING, image, IMAGES, image_out);
+    refinenet.name = SSDE_NCSNV2_64;
+    check(ssde_refinenet_create(&net, &refinenet));
+    digest_net("NCSNv2, sliced loss", net, SSDE_PREDICT_DEFAULT, SSDE_OBJECTIVE_SLICED, image, IMAGES, image_out);
     digest_simulation();
     digest_times("log-normal times, VP", ssde_vp(0.1, 20.0), SSDE_TIMES_LOG_NORMAL);
     digest_times("logit-normal times", ssde_rectified_flow(), SSDE_TIMES_LOGIT_NORMAL);

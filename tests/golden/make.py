@@ -13,8 +13,12 @@ being what the original repositories have, are replaced as they are read (MENDS)
 What is drawn at random (weights, pictures, times, noise) is read from the files beside this script, and everything else
 is computed anew: the same bits on the same machine, a last bit or two elsewhere. With --fresh it is drawn anew, and the
 tests must pass with that too, but for flow_golden's 1e-4: at a tolerance of 1e-5 float takes single steps that double
-refuses, or the other way, which cost up to 1.4e-4 in three of eight draws. Files written by torch.save alone, and ddpmpp_vp.trained.pth, whose training draws from
-PyTorch's generator, are always made anew. Every file made is compared with the one beside this script.
+refuses, or the other way, which cost up to 1.4e-4 in three of eight draws. Files written by torch.save alone, and
+ddpmpp_vp.trained.pth, whose training draws from PyTorch's generator, are always made anew. Every file made is compared
+with the one beside this script.
+
+The files df_NAME.* are not made here: they hold what diffusers' modules at 58eb52c (0.40.0.dev0) return for weights drawn
+at random, under the same PyTorch on the CPU in single precision.
 """
 import argparse
 import collections
