@@ -11703,7 +11703,7 @@ static ssde_status ssdei_export_read(ssdei_export *out, ssde_unet2d_resampling r
     if (fields.json && ssdei_fields_find(&fields, "model.name", &value)) ssdei_json_string(&value, name, sizeof name);
     if (!strcmp(name, "unet2d")) {
         out->desc = ssde_unet2d(0, 0, 0);
-        ssdei_unet2d_fields(&fields, &out->desc);
+        ssdei_unet2d_fields(&fields, "model.name", &out->desc);
         lacks = ssdei_export_lacks(&out->desc, resampling);
     } else if (!strcmp(name, "ddpm") || !strcmp(name, "ncsnpp")) {
         ssdei_unet_fields(&fields, "model.name", &out->paper);
