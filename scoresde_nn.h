@@ -813,7 +813,8 @@ const char *ssde_configuration_name(size_t index);
    Models and checkpoints carry CRC-32s in __metadata__ ("scoresde.crc32" and "scoresde.crc32:NAME"), so that any
    flipped bit is an error when they are loaded; a program that changes a tensor removes these keys. */
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
-/* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none. A tensor missing, superfluous or of
+/* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none; a table's levels are bit for bit those
+   that were saved, belong to the network and stay until it is destroyed. A tensor missing, superfluous or of
    another shape is an error that names it. A file of torch.save has the description as a string "config". */
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path);
 /* Loads weights into a network built already, which an error leaves as it was. The file is any that
@@ -970,6 +971,12 @@ typedef struct ssdei_meaning {
     size_t beside;                /* of the input's channels, the last, which are not x */
 } ssdei_meaning;
 
+/* Levels of a tabulated SDE that came with a network from a file. */
+typedef struct ssdei_table {
+    size_t count;
+    double *mean, *std, *label;
+} ssdei_table;
+
 struct ssde_net {
     ssde_context *context;
     uint64_t seed;
@@ -999,6 +1006,7 @@ struct ssde_net {
     int dropouts;
     char *description; /* JSON, as it stands in a model file; NULL for hand-built networks, which cannot be saved */
     size_t description_size; /* with its end */
+    ssdei_table *table;      /* NULL: none */
 };
 
 static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
@@ -1366,8 +1374,16 @@ ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed
     return *net ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
 
+static void ssdei_table_arrays(void *object, ssdei_memory *memory) {
+    ssdei_table *table = (ssdei_table *)object;
+    table->mean = ssdei_place(memory, double, table->count);
+    table->std = ssdei_place(memory, double, table->count);
+    table->label = ssdei_place(memory, double, table->count);
+}
+
 void ssde_net_destroy(ssde_net *net) {
     if (!net) return;
+    ssdei_release(net->context, net->table);
     if (!net->settled) ssdei_net_release_grown(net);
     ssdei_release(net->context, net->block);
     ssdei_release(net->context, net);
@@ -1380,11 +1396,16 @@ static size_t ssdei_net_share_bytes(const ssde_net *net) {
 
 size_t ssde_net_memory(const ssde_net *net) {
     ssde_net copy;
+    ssdei_table table;
+    size_t bytes;
     if (!net || net->status != SSDE_OK) return 0;
     if (net->settled && !net->block) return ssdei_net_share_bytes(net);
     copy = *net;
-    return ssdei_both_bytes(ssdei_object_bytes(&copy, sizeof copy, NULL),
-                            ssdei_object_bytes(&copy, 0, ssdei_net_arrays));
+    bytes =
+        ssdei_both_bytes(ssdei_object_bytes(&copy, sizeof copy, NULL), ssdei_object_bytes(&copy, 0, ssdei_net_arrays));
+    if (!net->table) return bytes;
+    table = *net->table;
+    return ssdei_both_bytes(bytes, ssdei_object_bytes(&table, sizeof table, ssdei_table_arrays));
 }
 
 /* Without `draw` the weights are 0: they come from a file. */
@@ -1416,6 +1437,7 @@ static ssde_status ssdei_net_share(ssde_context *context, const ssde_net *net, s
     ssde_net copy = *net;
     copy.context = context;
     copy.block = NULL;
+    copy.table = NULL;
     *shared = (ssde_net *)ssdei_object_create(context, &copy, sizeof copy, ssdei_net_shared_arrays);
     if (!*shared) return SSDE_ERROR_MEMORY;
     memcpy((*shared)->weights, net->weights, net->weight_count * sizeof *net->weights);
@@ -10342,6 +10364,9 @@ static void ssdei_unet2d_fields(ssdei_fields *fields, const char *name, ssde_une
     desc->num_class_embeds = ssdei_field_size(fields, "model.num_class_embeds", desc->num_class_embeds);
 }
 
+/* Whether files hold it: all but those that are made of functions. */
+static int ssdei_sde_saved(const ssde_sde *sde) { return ssdei_family(sde)->numbers || sde->kind == SSDE_TABULATED; }
+
 /* The kind by its name, with `suffix` behind; `saved`: of those that files hold, which come first. */
 static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key, const char *suffix, int saved,
                                           const ssde_sde *sde) {
@@ -10351,7 +10376,7 @@ static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key,
     int i;
     for (i = 0; i < SSDE_SDE_COUNT; i++) {
         each.kind = (ssde_sde_kind)i;
-        if (saved && !ssdei_family(&each)->numbers) break;
+        if (saved && !ssdei_sde_saved(&each)) break;
         snprintf(texts[i], sizeof texts[i], "%s%s", ssdei_family(&each)->name, suffix);
         names[i] = texts[i];
     }
@@ -10375,6 +10400,28 @@ static void ssdei_sde_fields(ssdei_fields *fields, ssde_sde *sde) {
     /* Not the reference's; written where it is not the family's own. */
     if (ssdei_field_present(fields, "sde.prior_std", sde->prior_std > 0.0 || sde->prior_std < 0.0))
         sde->prior_std = ssdei_field_number(fields, "sde.prior_std", sde->prior_std);
+}
+
+/* A table's levels, in sde and in *table, which is made here. */
+static void ssdei_table_fields(ssdei_fields *fields, ssde_sde *sde, ssdei_table **table) {
+    static const char *const keys[] = {"sde.level_mean", "sde.level_std", "sde.level_label"};
+    const double *const own[3] = {sde->level_mean, sde->level_std, sde->level_label};
+    const int labels = ssdei_field_present(fields, keys[2], sde->level_label != NULL);
+    const int writes = fields->mode == SSDEI_FIELDS_WRITE, count = sde->num_scales;
+    ssdei_table made = {(size_t)count, NULL, NULL, NULL};
+    int i;
+    if (!writes && made.count > strlen(fields->json)) ssdei_fields_fail(fields, "model.num_scales", "is too large");
+    if (fields->status != SSDE_OK) return;
+    *table = (ssdei_table *)ssdei_object_create(fields->context, &made, sizeof made, ssdei_table_arrays);
+    if (!*table) fields->status = SSDE_ERROR_MEMORY;
+    for (i = 0; i < 2 + labels && fields->status == SSDE_OK; i++) {
+        double *list = i == 0 ? (*table)->mean : i == 1 ? (*table)->std : (*table)->label;
+        if (writes) memcpy(list, own[i], (size_t)count * sizeof *list);
+        if (ssdei_field_list(fields, keys[i], list, count, count) != count)
+            ssdei_fields_fail(fields, keys[i], "is not one number for each of model.num_scales");
+    }
+    if (fields->status == SSDE_OK)
+        *sde = ssde_tabulated((*table)->mean, (*table)->std, labels ? (*table)->label : NULL, count);
 }
 
 /* Ends what was written; the caller owns *text, which came from fields->context. */
@@ -10460,7 +10507,10 @@ static ssde_status ssdei_describe_model(ssde_context *context, const ssde_net *n
     if (strlen(description) > 2) ssdei_text_add_bytes(&fields.text, description, strlen(description) - 1);
     if (sde) {
         ssde_sde copy = *sde;
+        ssdei_table *table = NULL;
         ssdei_sde_fields(&fields, &copy);
+        if (copy.kind == SSDE_TABULATED) ssdei_table_fields(&fields, &copy, &table);
+        ssdei_release(context, table);
     }
     ssdei_meaning_fields(&fields, &means);
     return ssdei_fields_finish(&fields, text);
@@ -10541,7 +10591,7 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
             "can be saved as models");
     if (sde) {
         ssdei_try(ssde_sde_check(context, sde));
-        if (!ssdei_family(sde)->numbers)
+        if (!ssdei_sde_saved(sde))
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                              "a custom SDE is made of functions and cannot be saved: pass sde = NULL");
         if (net->levels.count) ssdei_try(ssdei_levels_check(context, "ssde_net_save", &net->levels, sde));
@@ -10563,7 +10613,6 @@ ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *
 typedef struct ssdei_source {
     const ssde_file_tensor *tensor; /* NULL: in none; they stay as they are */
     size_t place;                   /* among the file's */
-    int turned_rank; /* 2 or 4: the parameter is [in, out], the tensor [out, in] or [out, in, 1, 1]; else 0 */
     /* 1 or more: the tensor has so many axes of 1 behind those of the parameter, less 1. Its rows are then `runs` times
        those of `parts` parameters in turn, of which this is number `part`. */
     int shaped;
@@ -10631,20 +10680,6 @@ static ssde_status ssdei_tensor_load(const ssdei_loading *loading, const ssde_fi
     return ssdei_parameter_read(loading, tensor, wanted, weights + wanted->offset);
 }
 
-/* Of one parameter. */
-static ssde_status ssdei_parameter_load(const ssdei_loading *loading, size_t index, float *weights) {
-    const ssdei_source *source = &loading->sources[index];
-    ssdei_parameter wanted = loading->net->parameters[index];
-    if (source->turned_rank) {
-        wanted.layout = SSDEI_LAYOUT_LINEAR;
-        wanted.info.rank = source->turned_rank;
-        wanted.info.shape[0] = loading->net->parameters[index].info.shape[1];
-        wanted.info.shape[1] = loading->net->parameters[index].info.shape[0];
-        wanted.info.shape[2] = wanted.info.shape[3] = 1;
-    }
-    return ssdei_tensor_load(loading, source->tensor, &wanted, weights);
-}
-
 /* The same of some rows of a tensor. */
 static ssde_status ssdei_part_load(const ssdei_loading *loading, size_t index, float *weights) {
     const ssdei_source *source = &loading->sources[index];
@@ -10689,8 +10724,9 @@ static ssde_status ssdei_weights_read(ssde_context *context, const ssde_net *net
     size_t i;
     for (i = 0; i < net->parameter_count && status == SSDE_OK; i++)
         if (loading.sources[i].tensor)
-            status = loading.sources[i].shaped ? ssdei_part_load(&loading, i, weights)
-                                               : ssdei_parameter_load(&loading, i, weights);
+            status = loading.sources[i].shaped
+                         ? ssdei_part_load(&loading, i, weights)
+                         : ssdei_tensor_load(&loading, loading.sources[i].tensor, &net->parameters[i], weights);
     ssdei_release(context, block);
     return status;
 }
@@ -11113,18 +11149,23 @@ static ssde_status ssdei_model_build(ssdei_fields *fields, const ssde_tensor_fil
     return model < 6 ? ssdei_unet_load(fields, file, net) : ssdei_refinenet_load(fields, file, net);
 }
 
-static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
+static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde, ssdei_table **table) {
     ssde_sde read = ssde_vp(0.1, 20.0);
     ssdei_sde_fields(fields, &read);
+    if (read.kind == SSDE_TABULATED && fields->status == SSDE_OK) {
+        const double prior_std = read.prior_std;
+        ssdei_table_fields(fields, &read, table);
+        read.prior_std = prior_std;
+    }
     ssdei_try(fields->status);
     ssdei_try(ssde_sde_check(fields->context, &read));
     *sde = read;
     return SSDE_OK;
 }
 
-/* *net may be there after a failure. */
-static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_file *file, ssde_sde *sde,
-                                    ssde_net **net) {
+/* *net and *table may be there after a failure. */
+static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_file *file, ssde_sde *sde, ssde_net **net,
+                                    ssdei_table **table) {
     const int wanted = SSDEI_ANY_WEIGHTS;
     const char *path = ssde_tensor_file_path(file), *config = ssde_tensor_file_metadata(file, "config");
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, config, path);
@@ -11133,7 +11174,7 @@ static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_fil
                          "'%.90s' has no description of its network (\"config\" in __metadata__): build one, and "
                          "ssde_net_load_weights",
                          path);
-    if (sde) ssdei_try(ssdei_model_sde(&fields, sde));
+    if (sde) ssdei_try(ssdei_model_sde(&fields, sde, table));
     ssdei_try(ssdei_model_build(&fields, file, net));
     ssdei_meaning_fields(&fields, &(*net)->means);
     if ((*net)->levels.count) (*net)->means.discrete = 1; /* which ve/ncsnv2/bedroom.py, misspelt, does not say */
@@ -11144,17 +11185,20 @@ static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_fil
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path) {
     ssde_tensor_file *file;
     ssde_net *built = NULL;
+    ssdei_table *table = NULL;
     ssde_sde read;
     ssde_status status;
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load: net is NULL");
     *net = NULL;
     ssdei_try(ssde_tensor_file_open(context, &file, path));
-    status = ssdei_model_load(context, file, sde ? &read : NULL, &built);
+    status = ssdei_model_load(context, file, sde ? &read : NULL, &built, &table);
     ssde_tensor_file_close(file);
     if (status != SSDE_OK) {
+        ssdei_release(context, table);
         ssde_net_destroy(built);
         return status;
     }
+    built->table = table;
     if (sde) *sde = read;
     *net = built;
     return SSDE_OK;
@@ -11382,22 +11426,22 @@ static void ssdei_config_desc(ssdei_fields *fields, ssde_unet2d_desc *desc) {
     desc->mid_block_scale_factor = ssdei_config_number(fields, "mid_block_scale_factor", 1.0);
 }
 
-/* What the two call the parts of a module; `older` is what diffusers did before 0.15, where that differs. */
+/* What the two call the parts of a module. */
 typedef struct ssdei_diffusers_part {
-    const char *ours, *theirs, *older;
+    const char *ours, *theirs;
     int turned_rank; /* of its W */
 } ssdei_diffusers_part;
 
 static const ssdei_diffusers_part ssdei_diffusers_block[] = {
-    {"GroupNorm_0.", ".norm1.", NULL, 0},  {"Conv_0.", ".conv1.", NULL, 0}, {"Dense_0.", ".time_emb_proj.", NULL, 0},
-    {"GroupNorm_1.", ".norm2.", NULL, 0},  {"Conv_1.", ".conv2.", NULL, 0}, {"Conv_2.", ".conv_shortcut.", NULL, 0},
-    {"NIN_0.", ".conv_shortcut.", NULL, 4}};
-static const ssdei_diffusers_part ssdei_diffusers_attention[] = {{"GroupNorm_0.", ".group_norm.", NULL, 0},
-                                                                 {"NIN_0.", ".to_q.", ".query.", 2},
-                                                                 {"NIN_1.", ".to_k.", ".key.", 2},
-                                                                 {"NIN_2.", ".to_v.", ".value.", 2},
-                                                                 {"NIN_3.", ".to_out.0.", ".proj_attn.", 2}};
-static const ssdei_diffusers_part ssdei_diffusers_plain[] = {{"Conv_0.", ".", NULL, 0}, {"", ".", NULL, 0}};
+    {"GroupNorm_0.", ".norm1.", 0},  {"Conv_0.", ".conv1.", 0}, {"Dense_0.", ".time_emb_proj.", 0},
+    {"GroupNorm_1.", ".norm2.", 0},  {"Conv_1.", ".conv2.", 0}, {"Conv_2.", ".conv_shortcut.", 0},
+    {"NIN_0.", ".conv_shortcut.", 4}};
+static const ssdei_diffusers_part ssdei_diffusers_attention[] = {{"GroupNorm_0.", ".group_norm.", 0},
+                                                                 {"NIN_0.", ".to_q.", 2},
+                                                                 {"NIN_1.", ".to_k.", 2},
+                                                                 {"NIN_2.", ".to_v.", 2},
+                                                                 {"NIN_3.", ".to_out.0.", 2}};
+static const ssdei_diffusers_part ssdei_diffusers_plain[] = {{"Conv_0.", ".", 0}, {"", ".", 0}};
 
 /* What diffusers calls a module: %d are its block, of which there is one for each level on each way, and its number. */
 static const struct ssdei_diffusers_module {
@@ -11426,9 +11470,9 @@ static const struct ssdei_diffusers_module {
     {SSDEI_MODULE_OUTPUT_NORM, SSDEI_WAY_UP, "conv_norm_out", ssdei_diffusers_plain},
     {SSDEI_MODULE_OUTPUT, SSDEI_WAY_UP, "conv_out", ssdei_diffusers_plain}};
 
-/* What it calls a parameter, "all_modules.NUMBER.PART.KIND" here, and what it called it before. */
+/* What it calls a parameter, "all_modules.NUMBER.PART.KIND" here. */
 static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc, const ssdei_parameter *parameter,
-                                                        char name[128], char older[128]) {
+                                                        char name[96]) {
     const ssdei_module *module = &parameter->module;
     const struct ssdei_diffusers_module *row = ssdei_diffusers_modules;
     const ssdei_diffusers_part *part;
@@ -11442,9 +11486,7 @@ static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *de
     kind = rest + strlen(part->ours);
     suffix = !strcmp(kind, "W") ? "weight" : !strcmp(kind, "b") ? "bias" : kind;
     snprintf(start, sizeof start, row->name, block, module->number);
-    snprintf(name, 128, "%s%s%s", start, part->theirs, suffix);
-    snprintf(older, 128, "%s%s%s", start, part->older ? part->older : part->theirs,
-             part->older ? suffix : kind); /* "time_proj.W" */
+    snprintf(name, 96, "%s%s%.20s", start, part->theirs, suffix);
     return part;
 }
 
@@ -11903,11 +11945,9 @@ static ssde_status ssdei_export_scheduler(const ssdei_export *out, const ssde_sd
 static ssdei_parameter ssdei_export_parameter(const ssdei_export *out, size_t index) {
     ssdei_parameter parameter = out->net->parameters[index];
     ssde_parameter *info = &parameter.info;
-    char name[128], older[128];
     const ssdei_diffusers_part *part;
     if (!out->renamed) return parameter;
-    part = ssdei_diffusers_name(&out->paper, &out->net->parameters[index], name, older);
-    snprintf(info->name, sizeof info->name, "%.95s", name);
+    part = ssdei_diffusers_name(&out->paper, &out->net->parameters[index], info->name);
     if (parameter.layout == SSDEI_LAYOUT_NIN && part->turned_rank) {
         const size_t in = info->shape[0];
         parameter.layout = SSDEI_LAYOUT_LINEAR;
@@ -12368,7 +12408,7 @@ ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path) {
 }
 
 ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *path) {
-    const ssde_sde *sde = trainer && ssdei_family(&trainer->sde)->numbers ? &trainer->sde : NULL;
+    const ssde_sde *sde = trainer && ssdei_sde_saved(&trainer->sde) ? &trainer->sde : NULL;
     if (!trainer || !path)
         return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save_model: %s is NULL",
                          trainer ? "path" : "trainer");

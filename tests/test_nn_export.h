@@ -301,7 +301,80 @@ static void test_models_export_table(void) {
     ssde_net_destroy(net);
 }
 
+/* A table is in model files, its levels bit for bit, and belongs to the network that is loaded. */
+static void test_models_tables(void) {
+    static double mean[40], std[40], label[40];
+    static const char *const bad[][3] = {
+        {"sde.level_std", "sde.level_sdt", "'sde.level_std' in its description is missing"},
+        {"\"model.num_scales\": 40", "\"model.num_scales\": 41", "is not one number for each"},
+        {"\"model.num_scales\": 40", "\"model.num_scales\": 4e9", "num_scales"},
+        {"\"model.num_scales\": 40", "\"model.num_scales\": 9e8", "is too large"},
+        {"\"sde.level_label\": [", "\"sde.level_label\": [1,", "has too many entries"}};
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
+    ssde_mlp_desc desc = ssde_mlp(2);
+    ssde_schedule_desc schedule;
+    ssde_sde table, read;
+    ssde_net *net, *back;
+    size_t i, way;
+    memset(&schedule, 0, sizeof schedule);
+    schedule.kind = SSDE_SCHEDULE_COSINE;
+    schedule.levels = 40;
+    CHECK_OK(ssde_schedule_levels(&schedule, mean, std));
+    for (i = 0; i < 40; i++) label[i] = 25.0 * (double)i + 1.0 / 3.0;
+    desc.context = &context;
+    desc.hidden = 8;
+    CHECK_OK(ssde_mlp_create(&net, &desc));
+    net->means.output = SSDE_PREDICT_VELOCITY;
+    for (way = 0; way < 2; way++) {
+        table = ssde_tabulated(mean, std, way ? label : NULL, 40);
+        table.prior_std = way ? 0.9 : 0.0;
+        CHECK_OK(ssde_net_save(net, &table, FILES_PATH));
+        CHECK_OK(ssde_net_load(&context, &back, NULL, FILES_PATH));
+        CHECK(!back->table);
+        ssde_net_destroy(back);
+        memset(&read, 0, sizeof read);
+        CHECK_OK(ssde_net_load(&context, &back, &read, FILES_PATH));
+        if (!back) return;
+        CHECK(read.kind == SSDE_TABULATED && read.num_scales == 40 && !memcmp(read.level_mean, mean, sizeof mean));
+        CHECK(!memcmp(read.level_std, std, sizeof std) && (read.level_label != NULL) == (way == 1));
+        CHECK(!way || !memcmp(read.level_label, label, sizeof label));
+        CHECK_NEAR(read.prior_std, table.prior_std, 0.0);
+        CHECK_OK(ssde_sde_check(&context, &read));
+        CHECK(ssde_net_output(back, NULL) == SSDE_PREDICT_VELOCITY);
+        CHECK(ssde_net_memory(back) > ssde_net_memory(net) + sizeof mean + sizeof std);
+        ssde_net_destroy(back);
+    }
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ssdei_tensor_writer writer;
+        ssdei_part part = {"", 0, NULL};
+        char *config, edited[8192], *at;
+        part.values = net->weights;
+        CHECK_OK(ssdei_describe_model(&context, net, &table, &config));
+        at = strstr(config, bad[i][0]);
+        CHECK(at != NULL);
+        snprintf(edited, sizeof edited, "%.*s%s%s", (int)(at - config), config, bad[i][1], at + strlen(bad[i][0]));
+        ssdei_tensor_writer_begin(&writer, &context);
+        ssdei_tensor_writer_metadata(&writer, "config", edited);
+        ssdei_part_write(&writer, net, &part, NULL);
+        CHECK_OK(ssdei_tensor_writer_open(&writer, FILES_PATH));
+        {
+            float *scratch = ssdei_parameter_scratch(&context, net);
+            ssdei_part_write(&writer, net, &part, scratch);
+            ssdei_release(&context, scratch);
+        }
+        CHECK_OK(ssdei_tensor_writer_end(&writer, SSDE_OK));
+        ssdei_release(&context, config);
+        CHECK_FAILS(&context, ssde_net_load(&context, &back, &read, FILES_PATH), SSDE_ERROR_FORMAT, bad[i][2]);
+        CHECK(!back);
+    }
+    ssde_net_destroy(net);
+    CHECK(memory.live == 0);
+    remove(FILES_PATH);
+}
+
 #define TEST_NN_EXPORT_LIST(X) \
+    X(models_tables)           \
     X(models_export_flags)     \
     X(models_export_flags_2d)  \
     X(models_export_refusals)  \
