@@ -702,6 +702,8 @@ static void test_errors_trained(void) {
     ERRORS_SAYS("'none'", ssde_refinenet_configuration(c, "none", &refined, &vp, &train));
     ERRORS_ALONE(ssde_net_save(NULL, &vp, "none"));
     ERRORS_SAYS("path is NULL", ssde_net_save(net, &vp, NULL));
+    ERRORS_ALONE(ssde_net_save_diffusers(NULL, &vp, "none"));
+    ERRORS_SAYS("folder is NULL or empty", ssde_net_save_diffusers(net, &vp, NULL));
     ERRORS_SAYS("net is NULL", ssde_net_load(c, NULL, &read, "none"));
     ERRORS_SAYS("path is NULL", ssde_net_load(c, &other, &read, NULL));
     ERRORS_ALONE(ssde_net_load_weights(NULL, "none"));
