@@ -12848,14 +12848,24 @@ SSDEI_HELPER void ssdei_norm_vector(const float *x, const float *mean, const flo
     SSDEI_T(ask_write)(y + (size_t)SSDEI_LINE * SSDEI_T(pixels_ahead));
     SSDEI_T(store_some)(y, u, n);
 }
+SSDEI_HELPER void SSDEI_T(norm_pixel)(const float *x, const float *mean, const float *a, const float *b,
+                                      size_t channels, int activation, float *y) {
+    size_t c;
+    for (c = 0; c + ssdei_width <= channels; c += ssdei_width)
+        ssdei_norm_vector(x + c, mean + c, a + c, b + c, ssdei_width, activation, y + c);
+    if (c < channels) ssdei_norm_vector(x + c, mean + c, a + c, b + c, channels - c, activation, y + c);
+}
 
 SSDEI_KERNEL void SSDEI_T(norm)(const float *x, const float *mean, const float *a, const float *b, size_t pixels,
                                 size_t channels, int activation, float *y) {
-    size_t p, c;
+    size_t p;
     for (p = 0; p < pixels; p++, x += channels, y += channels) {
-        for (c = 0; c + ssdei_width <= channels; c += ssdei_width)
-            ssdei_norm_vector(x + c, mean + c, a + c, b + c, ssdei_width, activation, y + c);
-        if (c < channels) ssdei_norm_vector(x + c, mean + c, a + c, b + c, channels - c, activation, y + c);
+        if (activation == SSDE_IDENTITY)
+            SSDEI_T(norm_pixel)(x, mean, a, b, channels, SSDE_IDENTITY, y);
+        else if (activation == SSDE_SILU)
+            SSDEI_T(norm_pixel)(x, mean, a, b, channels, SSDE_SILU, y);
+        else
+            SSDEI_T(norm_pixel)(x, mean, a, b, channels, activation, y);
     }
 }
 
