@@ -688,7 +688,7 @@ typedef struct ssde_output_map {
     double noise_output, noise_x;
     double data_output, data_x;
 } ssde_output_map;
-/* t in [0, 1]; sigma_data, 1e-6 to 1e6, is read for EDM alone. */
+/* t in [0, 1]; sigma_data, 1e-6 to 1e6, is read for EDM alone: below 0 for an output of the other sign. */
 ssde_status ssde_output_map_at(ssde_context *context, const ssde_sde *sde, ssde_parameterisation output,
                                double sigma_data, double t, ssde_output_map *map);
 
@@ -1125,6 +1125,12 @@ typedef struct ssdei_writer {
     FILE *file;
     ssde_status status;
 } ssdei_writer;
+ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const char *path);
+void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size);
+/* All is on the disk, under the name aside: of several files that belong together, each before any is committed. */
+ssde_status ssdei_writer_flush(ssdei_writer *writer);
+ssde_status ssdei_writer_commit(ssdei_writer *writer);
+void ssdei_writer_abandon(ssdei_writer *writer);
 
 enum { SSDEI_TENSOR_NAME_MOST = 128 }; /* with its prefix and end */
 
@@ -1153,6 +1159,8 @@ void ssdei_tensor_writer_declare(ssdei_tensor_writer *writer, const char *prefix
 ssde_status ssdei_tensor_writer_open(ssdei_tensor_writer *writer, const char *path);
 void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *values, size_t count);
 ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status status);
+/* The same up to the commit, which writer->file still needs. */
+ssde_status ssdei_tensor_writer_settle(ssdei_tensor_writer *writer, ssde_status status);
 
 /* ---- kernels of one tier, filled in by >>kernels ---- */
 
@@ -3529,7 +3537,7 @@ static void ssdei_writer_fail(ssdei_writer *writer, const char *problem) {
     if (writer->status == SSDE_OK) writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, problem, writer->path);
 }
 
-static ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const char *path) {
+ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const char *path) {
     int kind, mode;
     memset(writer, 0, sizeof *writer);
     writer->context = context;
@@ -3549,11 +3557,12 @@ static ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context
         ssdei_writer_fail(writer,
                           "cannot create a file beside '%.150s': is its folder there, and may you write there?");
         ssdei_release(context, writer->target);
+        writer->target = NULL;
     }
     return writer->status;
 }
 
-static void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size) {
+void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size) {
     if (writer->status != SSDE_OK || !size) return;
     if (fwrite(bytes, 1, size, writer->file) != size)
         ssdei_writer_fail(writer, "cannot write to '%.180s': is the disk full?");
@@ -3582,12 +3591,18 @@ static uint32_t ssdei_writer_put_floats(ssdei_writer *writer, const float *value
     return crc;
 }
 
-static ssde_status ssdei_writer_commit(ssdei_writer *writer) {
+ssde_status ssdei_writer_flush(ssdei_writer *writer) {
     if (!writer->file) return writer->status;
     if (writer->status == SSDE_OK && !ssdei_flush_file(writer->file))
         ssdei_writer_fail(writer, "cannot flush '%.180s': is the disk full?");
     if (fclose(writer->file)) ssdei_writer_fail(writer, "cannot close '%.180s'");
     writer->file = NULL;
+    return writer->status;
+}
+
+ssde_status ssdei_writer_commit(ssdei_writer *writer) {
+    if (!writer->target) return writer->status;
+    ssdei_writer_flush(writer);
     if (writer->status == SSDE_OK && !ssdei_replace_file(writer->aside, writer->target))
         ssdei_writer_fail(writer, "cannot replace '%.180s'");
     if (writer->status != SSDE_OK)
@@ -3595,10 +3610,11 @@ static ssde_status ssdei_writer_commit(ssdei_writer *writer) {
     else if (!ssdei_flush_folder(writer->target))
         ssdei_writer_fail(writer, "cannot flush the folder of '%.180s'");
     ssdei_release(writer->context, writer->target);
+    writer->target = NULL;
     return writer->status;
 }
 
-static void ssdei_writer_abandon(ssdei_writer *writer) {
+void ssdei_writer_abandon(ssdei_writer *writer) {
     if (writer->status == SSDE_OK) writer->status = SSDE_ERROR_CANCELLED;
     ssdei_writer_commit(writer);
 }
@@ -5225,22 +5241,25 @@ void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *values, s
     writer->crc += ssdei_crc32_number(writer->tables, declared->crc, crc);
 }
 
-/* Commits if everything went well until now, else removes what was written. */
-ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status status) {
+ssde_status ssdei_tensor_writer_settle(ssdei_tensor_writer *writer, ssde_status status) {
     ssdei_writer *file = &writer->file;
     if (status == SSDE_OK && file->status == SSDE_OK) {
         ssdei_tensor_writer_digits(writer, writer->digits, writer->crc);
         if (fseek(file->file, 8, SEEK_SET)) ssdei_writer_fail(file, "cannot write to '%.180s': is the disk full?");
         ssdei_writer_put(file, writer->header.data, writer->header.size);
     }
-    if (status != SSDE_OK)
-        ssdei_writer_abandon(file);
-    else
-        status = ssdei_writer_commit(file);
     ssdei_release(writer->header.context, writer->declared);
     ssdei_release(writer->header.context, writer->tables);
     ssdei_text_release(&writer->tensors);
     ssdei_text_release(&writer->header);
+    return status == SSDE_OK ? ssdei_writer_flush(file) : status;
+}
+
+/* Commits if everything went well until now, else removes what was written. */
+ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status status) {
+    status = ssdei_tensor_writer_settle(writer, status);
+    if (status == SSDE_OK) return ssdei_writer_commit(&writer->file);
+    ssdei_writer_abandon(&writer->file);
     return status;
 }
 

@@ -7,12 +7,12 @@
        >>net               a network: its operations, its parameters
        >>operations        what networks are made of
        >>run               forward and backward passes, and their memory
-       >>networks          the paper's U-Nets, diffusers' and OpenAI's, RefineNets, a classifier, an MLP
+       >>networks          the paper's U-Nets, diffusers' and OpenAI's, RefineNets, classifiers, an MLP
        >>score net         a network as a score model
        >>classifier        a network as guidance towards classes
        >>train             loss, Adam, exponential moving average, checkpoints
        >>configurations    the paper's, by name
-       >>models            networks in files: the library's, the reference's, diffusers'
+       >>models            networks in files: the library's, the reference's, diffusers', OpenAI's
        >>implementation    the functions, in the same order; before the operations:
        >>products          convolutions and linear layers as products of packed panels, Winograd's
        >>kernels           what runs once per SIMD tier; scoresde.h includes this file for each
@@ -102,6 +102,8 @@
        conditional = 0 works in ddpm, and up-sampling by a convolution in ncsnpp.
        scale_by_sigma divides by std(t) whatever the embedding; with discrete labels, as there, by the level's sigma.
        std(t) is computed in double: there, 1 - exp(x) in float loses half its digits at small t.
+       RefineNets, none of which runs there, are those of github.com/ermongroup/ncsn and ncsnv2, which they were taken
+       from: dilated convolutions keep their maps' size, NCSN's norms are conditional on its num_scales labels.
 */
 #ifndef SSDEI_TIER /* set: scoresde.h includes the kernels of a SIMD tier, see its >>kernels */
 
@@ -558,8 +560,11 @@ ssde_status ssde_openai_create(ssde_net **net, const ssde_openai_desc *desc);
 size_t ssde_openai_memory(const ssde_openai_desc *desc);
 /* The levels of a run for ssde_tabulated: timestep_respacing NULL or "": all steps of the process; "ddimN": N steps of
    equal stride; "250" or "10,15,20": so many steps of each of as many equal sections. Labels are the steps of the whole
-   process, rescaled where they are. mean, std and label have room for diffusion_steps; *levels is how many there are.
- */
+   process, rescaled where they are. mean, std and label have room for diffusion_steps; *levels, n, is how many there
+   are. Their p_sample_loop is the predictor ddim with eta 1, variance learned (without learn_sigma: forward), n - 1
+   steps with times from 1 to 0 by 1 / (n - 1), where the last one denoises, and what is denoised clipped to [-1, 1];
+   ddim_sample_loop is the same with eta 0. Classifiers steer both through the score here, as in ddim_sample_loop; in
+   p_sample_loop they move the mean by the step's variance times their gradient. */
 ssde_status ssde_openai_levels(const ssde_openai_desc *desc, const char *timestep_respacing, double *mean, double *std,
                                double *label, int *levels);
 
@@ -814,14 +819,15 @@ const char *ssde_configuration_name(size_t index);
    Models and checkpoints carry CRC-32s in __metadata__ ("scoresde.crc32" and "scoresde.crc32:NAME"), so that any
    flipped bit is an error when they are loaded; a program that changes a tensor removes these keys. */
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
-/* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none. A tensor missing, superfluous or of
+/* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none; a table's levels are bit for bit those
+   that were saved, belong to the network and stay until it is destroyed. A tensor missing, superfluous or of
    another shape is an error that names it. A file of torch.save has the description as a string "config". */
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path);
 /* Loads weights into a network built already, which an error leaves as it was. The file is any that
    ssde_tensor_file_open opens and has one set of them: the parameters' names, of any floating type, under one prefix,
    which may be any keys and what wrappers add ("state_dict.", "model.module.", "_orig_mod.", or nothing). A tensor
-   missing under the prefix, superfluous there (but for the reference's buffer "sigmas") or of another shape is an error
-   that names it; several sets are an error that lists their prefixes. */
+   missing under the prefix, superfluous there (but for the reference's buffer "sigmas", which of a RefineNet must be
+   its levels) or of another shape is an error that names it; several sets are an error that lists their prefixes. */
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 
 /* The same where the file may have several sets: the averaged one or the model's. A set is averaged if a key of its
@@ -846,6 +852,16 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
    sample_size, height and width are 0. */
 ssde_status ssde_unet2d_config(ssde_context *context, ssde_unet2d_desc *desc, const char *config_path);
 ssde_status ssde_unet2d_load(ssde_net **net, const ssde_unet2d_desc *desc, const char *weights_path);
+/* The other way: a folder that is there gets config.json and diffusion_pytorch_model.safetensors, as
+   UNet2DModel.from_pretrained reads them, and, of an SDE that is not NULL, scheduler_config.json. All of them, written
+   aside and flushed, take their names at the end: after a failure none is there, but where renaming itself fails.
+   For networks of ssde_unet2d_create and ssde_net_load_diffusers, whose tensors come back bit for bit, and those of
+   ssde_unet_create that are one of google/ddpm-* (ssde_ddpm; attn_every_block where a level has attention) or
+   google/ncsnpp-*; else the error names what UNet2DModel has no key for.
+   The scheduler: of VE and a network with Fourier embedding that gives the score, ScoreSdeVeScheduler; of VP and of a
+   table with m^2 + std^2 = 1 whose labels are its indices, DDPMScheduler, with clip_sample false, and
+   trained_betas where labels are not the indices of VP's N steps; noise, data and velocity are its prediction_type. */
+ssde_status ssde_net_save_diffusers(const ssde_net *net, const ssde_sde *sde, const char *folder);
 
 /* Builds the network of desc and loads its weights from a state dict of OpenAI's, a .pt as published or as their
    training writes it, under their names: qkv is split into to_q, to_k and to_v by the order of rows that desc says. A
@@ -961,6 +977,12 @@ typedef struct ssdei_meaning {
     size_t beside;                /* of the input's channels, the last, which are not x */
 } ssdei_meaning;
 
+/* Levels of a tabulated SDE that came with a network from a file. */
+typedef struct ssdei_table {
+    size_t count;
+    double *mean, *std, *label;
+} ssdei_table;
+
 struct ssde_net {
     ssde_context *context;
     uint64_t seed;
@@ -990,6 +1012,7 @@ struct ssde_net {
     int dropouts;
     char *description; /* JSON, as it stands in a model file; NULL for hand-built networks, which cannot be saved */
     size_t description_size; /* with its end */
+    ssdei_table *table;      /* NULL: none */
 };
 
 static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
@@ -1357,8 +1380,16 @@ ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed
     return *net ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
 
+static void ssdei_table_arrays(void *object, ssdei_memory *memory) {
+    ssdei_table *table = (ssdei_table *)object;
+    table->mean = ssdei_place(memory, double, table->count);
+    table->std = ssdei_place(memory, double, table->count);
+    table->label = ssdei_place(memory, double, table->count);
+}
+
 void ssde_net_destroy(ssde_net *net) {
     if (!net) return;
+    ssdei_release(net->context, net->table);
     if (!net->settled) ssdei_net_release_grown(net);
     ssdei_release(net->context, net->block);
     ssdei_release(net->context, net);
@@ -1371,11 +1402,16 @@ static size_t ssdei_net_share_bytes(const ssde_net *net) {
 
 size_t ssde_net_memory(const ssde_net *net) {
     ssde_net copy;
+    ssdei_table table;
+    size_t bytes;
     if (!net || net->status != SSDE_OK) return 0;
     if (net->settled && !net->block) return ssdei_net_share_bytes(net);
     copy = *net;
-    return ssdei_both_bytes(ssdei_object_bytes(&copy, sizeof copy, NULL),
-                            ssdei_object_bytes(&copy, 0, ssdei_net_arrays));
+    bytes =
+        ssdei_both_bytes(ssdei_object_bytes(&copy, sizeof copy, NULL), ssdei_object_bytes(&copy, 0, ssdei_net_arrays));
+    if (!net->table) return bytes;
+    table = *net->table;
+    return ssdei_both_bytes(bytes, ssdei_object_bytes(&table, sizeof table, ssdei_table_arrays));
 }
 
 /* Without `draw` the weights are 0: they come from a file. */
@@ -1407,6 +1443,7 @@ static ssde_status ssdei_net_share(ssde_context *context, const ssde_net *net, s
     ssde_net copy = *net;
     copy.context = context;
     copy.block = NULL;
+    copy.table = NULL;
     *shared = (ssde_net *)ssdei_object_create(context, &copy, sizeof copy, ssdei_net_shared_arrays);
     if (!*shared) return SSDE_ERROR_MEMORY;
     memcpy((*shared)->weights, net->weights, net->weight_count * sizeof *net->weights);
@@ -1596,12 +1633,9 @@ typedef struct ssdei_nn_kernels {
     void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
     /* dx (+)= v dy silu''(x) */
     void (*silu_second)(const float *x, const float *v, const float *dy, size_t count, int accumulate, float *dx);
-    /* y (+)= f(x), f'(x) or f''(x) (order 0, 1, 2) of SSDE_MISH or SSDE_GELU, times by and times with; NULL: 1 */
+    /* y (+)= f(x), f'(x) or f''(x) (order 0, 1, 2) of ssdei_is_curve's, times by and times with; NULL: 1 */
     void (*curve)(int activation, int order, const float *x, const float *by, const float *with, size_t count,
                   int accumulate, float *y);
-    /* of SSDE_RELU, SSDE_ELU and SSDE_LEAKY_RELU */
-    void (*rectify)(int activation, const float *x, size_t count, float *y);
-    void (*rectify_backward)(int activation, const float *x, const float *dy, size_t count, int accumulate, float *dx);
     /* Of `taps` values x[i], x[stride + i], ... y[i] is the largest, of which NaN is; rate[i], where `rates` is not
        NULL, that of rates which belongs to the first such */
     void (*pool_max)(const float *x, const float *rates, size_t stride, size_t taps, size_t count, float *y,
@@ -3541,7 +3575,10 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) 
 }
 
 /* Whether one kernel has the function and its derivatives. */
-static int ssdei_is_curve(int activation) { return activation == SSDE_MISH || activation == SSDE_GELU; }
+static int ssdei_is_curve(int activation) {
+    return (activation >= SSDE_RELU && activation <= SSDE_LEAKY_RELU) || activation == SSDE_MISH ||
+           activation == SSDE_GELU;
+}
 
 /* Of what kernels do not have. y = f(x) */
 static float ssdei_activation_value(int activation, float x) {
@@ -3555,13 +3592,7 @@ static float ssdei_activation_slope(int activation, float x) {
 static float ssdei_activation_curve(int activation, float x) {
     float s = 1.0f / (1.0f + ssdei_math_expf(-x));
     if (activation == SSDE_LOG) return -1.0f / (x * x);
-    if (activation == SSDE_RELU || activation == SSDE_LEAKY_RELU) return 0.0f;
-    if (activation == SSDE_ELU) return x > 0.0f ? 0.0f : ssdei_math_expf(x);
     return s * (1.0f - s);
-}
-/* Whether kernels have it, less the identity and SiLU. */
-static int ssdei_activation_rectifies(int activation) {
-    return activation >= SSDE_RELU && activation <= SSDE_LEAKY_RELU;
 }
 static void ssdei_activate_plan(ssde_run *run, int index) {
     run->steps[index].reads[0] = SSDEI_READ;
@@ -3578,8 +3609,6 @@ static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, 
         run->nn->silu(x, count, y);
     else if (ssdei_is_curve(node->activation))
         run->nn->curve(node->activation, 0, x, NULL, NULL, count, 0, y);
-    else if (ssdei_activation_rectifies(node->activation))
-        run->nn->rectify(node->activation, x, count, y);
     else if (node->activation == SSDE_IDENTITY && y != x)
         memcpy(y, x, count * sizeof *y);
     else if (node->activation != SSDE_IDENTITY)
@@ -3597,8 +3626,6 @@ static void ssdei_activation_slopes(const ssde_run *run, int activation, const f
         run->nn->silu_backward(x, dy, count, accumulate, dx);
     else if (ssdei_is_curve(activation))
         run->nn->curve(activation, 1, x, dy, NULL, count, accumulate, dx);
-    else if (ssdei_activation_rectifies(activation))
-        run->nn->rectify_backward(activation, x, dy, count, accumulate, dx);
     else if (activation == SSDE_IDENTITY)
         run->nn->multiply_add(dy, 1.0f, count, accumulate, dx);
     else
@@ -10333,6 +10360,9 @@ static void ssdei_unet2d_fields(ssdei_fields *fields, const char *name, ssde_une
     desc->num_class_embeds = ssdei_field_size(fields, "model.num_class_embeds", desc->num_class_embeds);
 }
 
+/* Whether files hold it: all but those that are made of functions. */
+static int ssdei_sde_saved(const ssde_sde *sde) { return ssdei_family(sde)->numbers || sde->kind == SSDE_TABULATED; }
+
 /* The kind by its name, with `suffix` behind; `saved`: of those that files hold, which come first. */
 static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key, const char *suffix, int saved,
                                           const ssde_sde *sde) {
@@ -10342,7 +10372,7 @@ static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key,
     int i;
     for (i = 0; i < SSDE_SDE_COUNT; i++) {
         each.kind = (ssde_sde_kind)i;
-        if (saved && !ssdei_family(&each)->numbers) break;
+        if (saved && !ssdei_sde_saved(&each)) break;
         snprintf(texts[i], sizeof texts[i], "%s%s", ssdei_family(&each)->name, suffix);
         names[i] = texts[i];
     }
@@ -10366,6 +10396,28 @@ static void ssdei_sde_fields(ssdei_fields *fields, ssde_sde *sde) {
     /* Not the reference's; written where it is not the family's own. */
     if (ssdei_field_present(fields, "sde.prior_std", sde->prior_std > 0.0 || sde->prior_std < 0.0))
         sde->prior_std = ssdei_field_number(fields, "sde.prior_std", sde->prior_std);
+}
+
+/* A table's levels, in sde and in *table, which is made here. */
+static void ssdei_table_fields(ssdei_fields *fields, ssde_sde *sde, ssdei_table **table) {
+    static const char *const keys[] = {"sde.level_mean", "sde.level_std", "sde.level_label"};
+    const double *const own[3] = {sde->level_mean, sde->level_std, sde->level_label};
+    const int labels = ssdei_field_present(fields, keys[2], sde->level_label != NULL);
+    const int writes = fields->mode == SSDEI_FIELDS_WRITE, count = sde->num_scales;
+    ssdei_table made = {(size_t)count, NULL, NULL, NULL};
+    int i;
+    if (!writes && made.count > strlen(fields->json)) ssdei_fields_fail(fields, "model.num_scales", "is too large");
+    if (fields->status != SSDE_OK) return;
+    *table = (ssdei_table *)ssdei_object_create(fields->context, &made, sizeof made, ssdei_table_arrays);
+    if (!*table) fields->status = SSDE_ERROR_MEMORY;
+    for (i = 0; i < 2 + labels && fields->status == SSDE_OK; i++) {
+        double *list = i == 0 ? (*table)->mean : i == 1 ? (*table)->std : (*table)->label;
+        if (writes) memcpy(list, own[i], (size_t)count * sizeof *list);
+        if (ssdei_field_list(fields, keys[i], list, count, count) != count)
+            ssdei_fields_fail(fields, keys[i], "is not one number for each of model.num_scales");
+    }
+    if (fields->status == SSDE_OK)
+        *sde = ssde_tabulated((*table)->mean, (*table)->std, labels ? (*table)->label : NULL, count);
 }
 
 /* Ends what was written; the caller owns *text, which came from fields->context. */
@@ -10451,7 +10503,10 @@ static ssde_status ssdei_describe_model(ssde_context *context, const ssde_net *n
     if (strlen(description) > 2) ssdei_text_add_bytes(&fields.text, description, strlen(description) - 1);
     if (sde) {
         ssde_sde copy = *sde;
+        ssdei_table *table = NULL;
         ssdei_sde_fields(&fields, &copy);
+        if (copy.kind == SSDE_TABULATED) ssdei_table_fields(&fields, &copy, &table);
+        ssdei_release(context, table);
     }
     ssdei_meaning_fields(&fields, &means);
     return ssdei_fields_finish(&fields, text);
@@ -10532,7 +10587,7 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
             "can be saved as models");
     if (sde) {
         ssdei_try(ssde_sde_check(context, sde));
-        if (!ssdei_family(sde)->numbers)
+        if (!ssdei_sde_saved(sde))
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                              "a custom SDE is made of functions and cannot be saved: pass sde = NULL");
         if (net->levels.count) ssdei_try(ssdei_levels_check(context, "ssde_net_save", &net->levels, sde));
@@ -10554,7 +10609,6 @@ ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *
 typedef struct ssdei_source {
     const ssde_file_tensor *tensor; /* NULL: in none; they stay as they are */
     size_t place;                   /* among the file's */
-    int turned_rank; /* 2 or 4: the parameter is [in, out], the tensor [out, in] or [out, in, 1, 1]; else 0 */
     /* 1 or more: the tensor has so many axes of 1 behind those of the parameter, less 1. Its rows are then `runs` times
        those of `parts` parameters in turn, of which this is number `part`. */
     int shaped;
@@ -10622,20 +10676,6 @@ static ssde_status ssdei_tensor_load(const ssdei_loading *loading, const ssde_fi
     return ssdei_parameter_read(loading, tensor, wanted, weights + wanted->offset);
 }
 
-/* Of one parameter. */
-static ssde_status ssdei_parameter_load(const ssdei_loading *loading, size_t index, float *weights) {
-    const ssdei_source *source = &loading->sources[index];
-    ssdei_parameter wanted = loading->net->parameters[index];
-    if (source->turned_rank) {
-        wanted.layout = SSDEI_LAYOUT_LINEAR;
-        wanted.info.rank = source->turned_rank;
-        wanted.info.shape[0] = loading->net->parameters[index].info.shape[1];
-        wanted.info.shape[1] = loading->net->parameters[index].info.shape[0];
-        wanted.info.shape[2] = wanted.info.shape[3] = 1;
-    }
-    return ssdei_tensor_load(loading, source->tensor, &wanted, weights);
-}
-
 /* The same of some rows of a tensor. */
 static ssde_status ssdei_part_load(const ssdei_loading *loading, size_t index, float *weights) {
     const ssdei_source *source = &loading->sources[index];
@@ -10680,8 +10720,9 @@ static ssde_status ssdei_weights_read(ssde_context *context, const ssde_net *net
     size_t i;
     for (i = 0; i < net->parameter_count && status == SSDE_OK; i++)
         if (loading.sources[i].tensor)
-            status = loading.sources[i].shaped ? ssdei_part_load(&loading, i, weights)
-                                               : ssdei_parameter_load(&loading, i, weights);
+            status = loading.sources[i].shaped
+                         ? ssdei_part_load(&loading, i, weights)
+                         : ssdei_tensor_load(&loading, loading.sources[i].tensor, &net->parameters[i], weights);
     ssdei_release(context, block);
     return status;
 }
@@ -11104,18 +11145,23 @@ static ssde_status ssdei_model_build(ssdei_fields *fields, const ssde_tensor_fil
     return model < 6 ? ssdei_unet_load(fields, file, net) : ssdei_refinenet_load(fields, file, net);
 }
 
-static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
+static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde, ssdei_table **table) {
     ssde_sde read = ssde_vp(0.1, 20.0);
     ssdei_sde_fields(fields, &read);
+    if (read.kind == SSDE_TABULATED && fields->status == SSDE_OK) {
+        const double prior_std = read.prior_std;
+        ssdei_table_fields(fields, &read, table);
+        read.prior_std = prior_std;
+    }
     ssdei_try(fields->status);
     ssdei_try(ssde_sde_check(fields->context, &read));
     *sde = read;
     return SSDE_OK;
 }
 
-/* *net may be there after a failure. */
-static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_file *file, ssde_sde *sde,
-                                    ssde_net **net) {
+/* *net and *table may be there after a failure. */
+static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_file *file, ssde_sde *sde, ssde_net **net,
+                                    ssdei_table **table) {
     const int wanted = SSDEI_ANY_WEIGHTS;
     const char *path = ssde_tensor_file_path(file), *config = ssde_tensor_file_metadata(file, "config");
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, config, path);
@@ -11124,7 +11170,7 @@ static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_fil
                          "'%.90s' has no description of its network (\"config\" in __metadata__): build one, and "
                          "ssde_net_load_weights",
                          path);
-    if (sde) ssdei_try(ssdei_model_sde(&fields, sde));
+    if (sde) ssdei_try(ssdei_model_sde(&fields, sde, table));
     ssdei_try(ssdei_model_build(&fields, file, net));
     ssdei_meaning_fields(&fields, &(*net)->means);
     if ((*net)->levels.count) (*net)->means.discrete = 1; /* which ve/ncsnv2/bedroom.py, misspelt, does not say */
@@ -11135,17 +11181,20 @@ static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_fil
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path) {
     ssde_tensor_file *file;
     ssde_net *built = NULL;
+    ssdei_table *table = NULL;
     ssde_sde read;
     ssde_status status;
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load: net is NULL");
     *net = NULL;
     ssdei_try(ssde_tensor_file_open(context, &file, path));
-    status = ssdei_model_load(context, file, sde ? &read : NULL, &built);
+    status = ssdei_model_load(context, file, sde ? &read : NULL, &built, &table);
     ssde_tensor_file_close(file);
     if (status != SSDE_OK) {
+        ssdei_release(context, table);
         ssde_net_destroy(built);
         return status;
     }
+    built->table = table;
     if (sde) *sde = read;
     *net = built;
     return SSDE_OK;
@@ -11373,22 +11422,22 @@ static void ssdei_config_desc(ssdei_fields *fields, ssde_unet2d_desc *desc) {
     desc->mid_block_scale_factor = ssdei_config_number(fields, "mid_block_scale_factor", 1.0);
 }
 
-/* What the two call the parts of a module; `older` is what diffusers did before 0.15, where that differs. */
+/* What the two call the parts of a module. */
 typedef struct ssdei_diffusers_part {
-    const char *ours, *theirs, *older;
+    const char *ours, *theirs;
     int turned_rank; /* of its W */
 } ssdei_diffusers_part;
 
 static const ssdei_diffusers_part ssdei_diffusers_block[] = {
-    {"GroupNorm_0.", ".norm1.", NULL, 0},  {"Conv_0.", ".conv1.", NULL, 0}, {"Dense_0.", ".time_emb_proj.", NULL, 0},
-    {"GroupNorm_1.", ".norm2.", NULL, 0},  {"Conv_1.", ".conv2.", NULL, 0}, {"Conv_2.", ".conv_shortcut.", NULL, 0},
-    {"NIN_0.", ".conv_shortcut.", NULL, 4}};
-static const ssdei_diffusers_part ssdei_diffusers_attention[] = {{"GroupNorm_0.", ".group_norm.", NULL, 0},
-                                                                 {"NIN_0.", ".to_q.", ".query.", 2},
-                                                                 {"NIN_1.", ".to_k.", ".key.", 2},
-                                                                 {"NIN_2.", ".to_v.", ".value.", 2},
-                                                                 {"NIN_3.", ".to_out.0.", ".proj_attn.", 2}};
-static const ssdei_diffusers_part ssdei_diffusers_plain[] = {{"Conv_0.", ".", NULL, 0}, {"", ".", NULL, 0}};
+    {"GroupNorm_0.", ".norm1.", 0},  {"Conv_0.", ".conv1.", 0}, {"Dense_0.", ".time_emb_proj.", 0},
+    {"GroupNorm_1.", ".norm2.", 0},  {"Conv_1.", ".conv2.", 0}, {"Conv_2.", ".conv_shortcut.", 0},
+    {"NIN_0.", ".conv_shortcut.", 4}};
+static const ssdei_diffusers_part ssdei_diffusers_attention[] = {{"GroupNorm_0.", ".group_norm.", 0},
+                                                                 {"NIN_0.", ".to_q.", 2},
+                                                                 {"NIN_1.", ".to_k.", 2},
+                                                                 {"NIN_2.", ".to_v.", 2},
+                                                                 {"NIN_3.", ".to_out.0.", 2}};
+static const ssdei_diffusers_part ssdei_diffusers_plain[] = {{"Conv_0.", ".", 0}, {"", ".", 0}};
 
 /* What diffusers calls a module: %d are its block, of which there is one for each level on each way, and its number. */
 static const struct ssdei_diffusers_module {
@@ -11417,10 +11466,9 @@ static const struct ssdei_diffusers_module {
     {SSDEI_MODULE_OUTPUT_NORM, SSDEI_WAY_UP, "conv_norm_out", ssdei_diffusers_plain},
     {SSDEI_MODULE_OUTPUT, SSDEI_WAY_UP, "conv_out", ssdei_diffusers_plain}};
 
-/* What it calls a parameter, "all_modules.NUMBER.PART.KIND" here, and what it called it before. */
-SSDEI_INLINE const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc,
-                                                              const ssdei_parameter *parameter, char name[128],
-                                                              char older[128]) {
+/* What it calls a parameter, "all_modules.NUMBER.PART.KIND" here. */
+static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc, const ssdei_parameter *parameter,
+                                                        char name[96]) {
     const ssdei_module *module = &parameter->module;
     const struct ssdei_diffusers_module *row = ssdei_diffusers_modules;
     const ssdei_diffusers_part *part;
@@ -11434,9 +11482,7 @@ SSDEI_INLINE const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_de
     kind = rest + strlen(part->ours);
     suffix = !strcmp(kind, "W") ? "weight" : !strcmp(kind, "b") ? "bias" : kind;
     snprintf(start, sizeof start, row->name, block, module->number);
-    snprintf(name, 128, "%s%s%s", start, part->theirs, suffix);
-    snprintf(older, 128, "%s%s%s", start, part->older ? part->older : part->theirs,
-             part->older ? suffix : kind); /* "time_proj.W" */
+    snprintf(name, 96, "%s%s%.20s", start, part->theirs, suffix);
     return part;
 }
 
@@ -11577,6 +11623,419 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
                          "ssde_unet2d_load",
                          config_path);
     return ssde_unet2d_load(net, &desc, weights_path);
+}
+
+/* ---- models: saving for diffusers ----
+   What is saved is a ssde_unet2d_desc; the paper's networks that are one become one, under other names. */
+
+/* A network on its way out. */
+typedef struct ssdei_export {
+    const ssde_net *net;
+    ssde_unet2d_desc desc;
+    ssde_unet_desc paper; /* what it was built of */
+    int renamed;          /* it was */
+} ssdei_export;
+
+/* What of the paper's networks UNet2DModel lacks; NULL: nothing. */
+static const char *ssdei_export_paper_lacks(const ssde_unet_desc *desc) {
+    static const double fir[4] = {1.0, 3.0, 3.0, 1.0};
+    const int ddpm = desc->name == SSDE_UNET_DDPM, fourier = desc->embedding_type == SSDE_EMBEDDING_FOURIER;
+    int i, attention = 0, narrow = 0;
+    for (i = 0; i < desc->num_levels; i++) {
+        if (!ssdei_unet_attends(desc, desc->width >> i)) continue;
+        attention = 1;
+        narrow |= desc->nf * (size_t)desc->ch_mult[i] < 128;
+    }
+    if (!desc->conditional) return "conditional is 0";
+    if (desc->noise_conditioning != SSDE_NOISE_EMBEDDING) return "noise_conditioning is another than the embedding";
+    if (desc->classes) return "classes have a row of no class";
+    if (!desc->resamp_with_conv) return "resamp_with_conv is 0";
+    if (attention && desc->attn_every_block != ddpm)
+        return ddpm ? "attn_every_block is 0" : "attn_every_block is 1, with Skip blocks";
+    if (ddpm) return desc->scale_by_sigma ? "scale_by_sigma is 1" : NULL;
+    if (desc->resblock_type != SSDE_RESBLOCK_BIGGAN) return "resblock_type is 'ddpm'";
+    if (desc->progressive != SSDE_OUTPUT_SKIP) return "progressive is another than output_skip";
+    if (desc->progressive_input != SSDE_INPUT_SKIP) return "progressive_input is another than input_skip";
+    if (desc->progressive_combine != SSDE_COMBINE_SUM) return "progressive_combine is 'cat'";
+    if (!desc->skip_rescale) return "skip_rescale is 0";
+    if (!desc->fir || desc->fir_taps != 4 || memcmp(desc->fir_kernel, fir, sizeof fir))
+        return "fir is 0, or its kernel not 1 3 3 1";
+    if (fourier != (desc->scale_by_sigma != 0)) return "scale_by_sigma is another than with UNet2DModel's embedding";
+    return narrow ? "attention has fewer than 128 channels, whose norms have other groups there" : NULL;
+}
+
+static void ssdei_export_from_paper(const ssde_unet_desc *from, ssde_unet2d_desc *to) {
+    const int skip = from->name == SSDE_UNET_NCSNPP;
+    int i;
+    *to = ssde_unet2d(from->height, from->width, from->channels);
+    memset(to->down, 0, sizeof to->down);
+    to->num_levels = from->num_levels;
+    for (i = 0; i < from->num_levels; i++) {
+        to->block_out_channels[i] = from->nf * (size_t)from->ch_mult[i];
+        to->down[i].attention = ssdei_unet_attends(from, from->width >> i);
+        to->down[i].skip = skip;
+    }
+    memcpy(to->up, to->down, sizeof to->up);
+    to->center_input_sample = !from->centered;
+    to->layers_per_block = from->num_res_blocks;
+    to->downsample_padding = 0;
+    to->dropout = from->dropout;
+    to->norm_num_groups = skip ? 0 : 32;
+    to->norm_eps = 1e-6;
+    to->attention_head_dim = 0;
+    to->mid_block_scale_factor = skip ? sqrt(2.0) : 1.0;
+    if (skip && from->embedding_type == SSDE_EMBEDDING_FOURIER) to->time_embedding_type = SSDE_UNET2D_FOURIER;
+    to->freq_shift = 1.0;
+    to->flip_sin_to_cos = 0;
+}
+
+/* Heads of a number each become heads of a width: one width for all there are. */
+static const char *ssdei_export_heads(ssde_unet2d_desc *desc) {
+    size_t width = 0, own;
+    int i, way;
+    if (desc->num_heads_up && desc->num_heads_up != desc->num_heads) return "num_heads_up is another than num_heads";
+    if (!desc->num_heads) return NULL;
+    for (i = 0; i < desc->num_levels; i++)
+        for (way = 0; way < 3; way++) {
+            if (way < 2 ? !(way ? desc->up : desc->down)[i].attention
+                        : i < desc->num_levels - 1 || desc->no_mid_block || desc->no_mid_attention)
+                continue;
+            own = desc->block_out_channels[i] / desc->num_heads;
+            if (width && width != own) return "num_heads is the same for attention over different channels";
+            width = own;
+        }
+    desc->attention_head_dim = width;
+    desc->num_heads = desc->num_heads_up = 0;
+    return NULL;
+}
+
+/* What of a description UNet2DModel has no key for; NULL: nothing. `resampling` gets what blocks with attention have.
+ */
+static const char *ssdei_export_lacks(ssde_unet2d_desc *desc, ssde_unet2d_resampling resampling[2]) {
+    int i, way;
+    for (way = 0; way < 2; way++) {
+        int found = 0;
+        resampling[way] = SSDE_RESAMPLING_CONV;
+        for (i = 0; i < desc->num_levels; i++) {
+            const ssde_unet2d_blocks *blocks = &(way ? desc->up : desc->down)[i];
+            if (blocks->skip || i == (way ? 0 : desc->num_levels - 1)) continue;
+            if (blocks->resampling == SSDE_RESAMPLING_PLAIN) return "resampling is plain";
+            if (!blocks->attention) continue;
+            if (found && blocks->resampling != resampling[way]) return "resampling differs among levels with attention";
+            found = 1;
+            resampling[way] = blocks->resampling;
+        }
+    }
+    if (desc->time_width && desc->time_width != desc->block_out_channels[0])
+        return "time_width is another than the first of block_out_channels";
+    return ssdei_export_heads(desc);
+}
+
+/* Finds what the network was built of, as UNet2DModel's description. */
+static ssde_status ssdei_export_read(ssdei_export *out, ssde_unet2d_resampling resampling[2]) {
+    ssde_context *context = out->net->context;
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, out->net->description, "");
+    const char *lacks = "it is none of ssde_unet2d_create, ssde_unet_create and ssde_net_load_diffusers";
+    ssdei_json value;
+    char name[16] = "";
+    if (fields.json && ssdei_fields_find(&fields, "model.name", &value)) ssdei_json_string(&value, name, sizeof name);
+    if (!strcmp(name, "unet2d")) {
+        out->desc = ssde_unet2d(0, 0, 0);
+        ssdei_unet2d_fields(&fields, "model.name", &out->desc);
+        lacks = ssdei_export_lacks(&out->desc, resampling);
+    } else if (!strcmp(name, "ddpm") || !strcmp(name, "ncsnpp")) {
+        ssdei_unet_fields(&fields, "model.name", &out->paper);
+        out->renamed = 1;
+        lacks = ssdei_export_paper_lacks(&out->paper);
+        ssdei_export_from_paper(&out->paper, &out->desc);
+        resampling[0] = resampling[1] = SSDE_RESAMPLING_CONV;
+    }
+    ssdei_try(fields.status);
+    if (!lacks) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "ssde_net_save_diffusers: UNet2DModel has no such network: %s",
+                     lacks);
+}
+
+/* ---- saving for diffusers: config.json ---- */
+
+/* A value as it stands. */
+static void ssdei_config_put(ssdei_fields *fields, const char *key, const char *text) {
+    ssdei_json none;
+    ssdei_field_begin(fields, key, &none);
+    ssdei_text_add(&fields->text, text);
+}
+
+static void ssdei_config_put_string(ssdei_fields *fields, const char *key, const char *string) {
+    ssdei_config_put(fields, key, "");
+    ssdei_text_add_string(&fields->text, string);
+}
+
+/* Where 0 means null. */
+static void ssdei_config_put_size(ssdei_fields *fields, const char *key, size_t size) {
+    if (size)
+        ssdei_field_size(fields, key, size);
+    else
+        ssdei_config_put(fields, key, "null");
+}
+
+static void ssdei_config_put_blocks(ssdei_fields *fields, const char *key, const ssde_unet2d_desc *desc, int up) {
+    const char *const direction = up ? "Up" : "Down";
+    int i;
+    ssdei_config_put(fields, key, "[");
+    for (i = 0; i < desc->num_levels; i++) {
+        const ssde_unet2d_blocks *blocks = up ? &desc->up[desc->num_levels - 1 - i] : &desc->down[i];
+        const int own = !blocks->attention && !blocks->skip && blocks->resampling == SSDE_RESAMPLING_BLOCK;
+        char name[32];
+        if (own)
+            snprintf(name, sizeof name, "Resnet%ssampleBlock2D", direction);
+        else
+            snprintf(name, sizeof name, "%s%s%sBlock2D", blocks->attention ? "Attn" : "", blocks->skip ? "Skip" : "",
+                     direction);
+        if (i) ssdei_text_add(&fields->text, ", ");
+        ssdei_text_add_string(&fields->text, name);
+    }
+    ssdei_text_add(&fields->text, "]");
+}
+
+static ssde_status ssdei_export_config(const ssdei_export *out, const ssde_unet2d_resampling resampling[2],
+                                       char **text) {
+    static const char *const times[] = {"positional", "fourier", "learned"};
+    static const char *const classes[] = {NULL, NULL, "timestep", "identity"};
+    const ssde_unet2d_desc *desc = &out->desc;
+    const char *act = desc->act_fn == SSDE_MISH   ? "mish"
+                      : desc->act_fn == SSDE_GELU ? "gelu"
+                      : desc->act_fn == SSDE_RELU ? "relu"
+                                                  : "silu";
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, out->net->context, NULL, "");
+    double sizes[SSDE_MAX_LEVELS];
+    int i;
+    ssdei_config_put_string(&fields, "_class_name", "UNet2DModel");
+    ssdei_config_put_string(&fields, "act_fn", act);
+    ssdei_field_flag(&fields, "add_attention", !desc->no_mid_attention);
+    ssdei_config_put_size(&fields, "attention_head_dim", desc->attention_head_dim);
+    ssdei_config_put_size(&fields, "attn_norm_num_groups", desc->attn_norm_num_groups);
+    for (i = 0; i < desc->num_levels; i++) sizes[i] = (double)desc->block_out_channels[i];
+    ssdei_field_list(&fields, "block_out_channels", sizes, desc->num_levels, SSDE_MAX_LEVELS);
+    ssdei_field_flag(&fields, "center_input_sample", desc->center_input_sample);
+    if (classes[desc->class_embed_type])
+        ssdei_config_put_string(&fields, "class_embed_type", classes[desc->class_embed_type]);
+    else
+        ssdei_config_put(&fields, "class_embed_type", "null");
+    ssdei_config_put_blocks(&fields, "down_block_types", desc, 0);
+    ssdei_field_int(&fields, "downsample_padding", desc->downsample_padding);
+    ssdei_config_put_string(&fields, "downsample_type", resampling[0] == SSDE_RESAMPLING_BLOCK ? "resnet" : "conv");
+    ssdei_field_number(&fields, "dropout", desc->dropout);
+    ssdei_field_flag(&fields, "flip_sin_to_cos", desc->flip_sin_to_cos);
+    ssdei_field_number(&fields, "freq_shift", desc->freq_shift);
+    ssdei_field_size(&fields, "in_channels", desc->in_channels);
+    ssdei_field_int(&fields, "layers_per_block", desc->layers_per_block);
+    ssdei_field_number(&fields, "mid_block_scale_factor", desc->mid_block_scale_factor);
+    ssdei_config_put(&fields, "mid_block_type", desc->no_mid_block ? "null" : "\"UNetMidBlock2D\"");
+    ssdei_field_number(&fields, "norm_eps", desc->norm_eps);
+    ssdei_config_put_size(&fields, "norm_num_groups", desc->norm_num_groups);
+    ssdei_config_put_size(&fields, "num_class_embeds", desc->num_class_embeds);
+    ssdei_config_put_size(&fields, "num_train_timesteps", desc->num_train_timesteps);
+    ssdei_field_size(&fields, "out_channels", desc->out_channels);
+    ssdei_config_put_string(&fields, "resnet_time_scale_shift", desc->scale_shift ? "scale_shift" : "default");
+    sizes[0] = (double)desc->height;
+    sizes[1] = (double)desc->width;
+    if (desc->height == desc->width)
+        ssdei_field_size(&fields, "sample_size", desc->width);
+    else
+        ssdei_field_list(&fields, "sample_size", sizes, 2, 2);
+    ssdei_config_put_size(&fields, "time_embedding_dim", desc->time_embedding_dim);
+    ssdei_config_put_string(&fields, "time_embedding_type", times[desc->time_embedding_type]);
+    ssdei_config_put_blocks(&fields, "up_block_types", desc, 1);
+    ssdei_config_put_string(&fields, "upsample_type", resampling[1] == SSDE_RESAMPLING_BLOCK ? "resnet" : "conv");
+    return ssdei_fields_finish(&fields, text);
+}
+
+/* ---- saving for diffusers: scheduler_config.json ---- */
+
+static ssde_status ssdei_export_refuse(const ssdei_export *out, const char *problem) {
+    return ssde_fail(out->net->context, SSDE_ERROR_UNSUPPORTED,
+                     "ssde_net_save_diffusers: diffusers has no scheduler for this SDE and network: %s; sde NULL saves "
+                     "the network alone",
+                     problem);
+}
+
+/* beta[i] = 1 - (m_i / m_(i - 1))^2 of what the network is told as i. */
+static ssde_status ssdei_export_betas(const ssdei_export *out, const ssde_sde *sde, ssdei_fields *fields) {
+    double before = 1.0, mean, std, label;
+    int i;
+    ssdei_config_put(fields, "trained_betas", "[");
+    for (i = 0; i < sde->num_scales; i++) {
+        const double t = (double)i / (sde->num_scales - 1);
+        ssdei_try(ssdei_marginal(out->net->context, sde, t, &mean, &std));
+        ssdei_try(ssde_sde_label(out->net->context, sde, t, &label));
+        if (fabs(mean * mean + std * std - 1.0) > 1e-5) return ssdei_export_refuse(out, "m^2 + std^2 is not 1");
+        if (fabs(label - i) > 1e-3) return ssdei_export_refuse(out, "labels are not the indices of its levels");
+        if (mean > before) return ssdei_export_refuse(out, "m grows from one level to the next");
+        if (i) ssdei_text_add(&fields->text, ", ");
+        ssdei_text_add_double(&fields->text, before > 0.0 ? 1.0 - mean / before * (mean / before) : 1.0);
+        before = mean;
+    }
+    ssdei_text_add(&fields->text, "]");
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_export_ddpm(const ssdei_export *out, const ssde_sde *sde, ssdei_fields *fields) {
+    const ssdei_meaning *means = &out->net->means;
+    const ssde_parameterisation output = ssdei_output_of(sde, means->output);
+    const char *prediction = output == SSDE_PREDICT_NOISE      ? "epsilon"
+                             : output == SSDE_PREDICT_DATA     ? "sample"
+                             : output == SSDE_PREDICT_VELOCITY ? "v_prediction"
+                                                               : NULL;
+    if (!prediction) return ssdei_export_refuse(out, "the output is neither noise nor data nor velocity");
+    if (out->desc.time_embedding_type == SSDE_UNET2D_FOURIER)
+        return ssdei_export_refuse(out, "the network's embedding wants VE's sigma");
+    ssdei_config_put_string(fields, "_class_name", "DDPMScheduler");
+    ssdei_field_int(fields, "num_train_timesteps", sde->num_scales);
+    ssdei_config_put_string(fields, "beta_schedule", "linear");
+    if (sde->kind == SSDE_VP && means->discrete) {
+        ssdei_field_number(fields, "beta_start", sde->beta_min / sde->num_scales);
+        ssdei_field_number(fields, "beta_end", sde->beta_max / sde->num_scales);
+    } else
+        ssdei_try(ssdei_export_betas(out, sde, fields));
+    ssdei_config_put_string(fields, "prediction_type", prediction);
+    ssdei_config_put_string(fields, "variance_type",
+                            out->desc.out_channels == 2 * out->desc.in_channels ? "learned_range" : "fixed_small");
+    ssdei_field_flag(fields, "clip_sample", 0);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_export_ve(const ssdei_export *out, const ssde_sde *sde, ssdei_fields *fields) {
+    const ssdei_meaning *means = &out->net->means;
+    if (out->desc.time_embedding_type != SSDE_UNET2D_FOURIER || means->discrete)
+        return ssdei_export_refuse(out, "under VE it tells the network sigma, which a Fourier embedding takes");
+    if (ssdei_output_of(sde, means->output) != SSDE_PREDICT_SCORE)
+        return ssdei_export_refuse(out, "the output under VE is another than the score");
+    ssdei_config_put_string(fields, "_class_name", "ScoreSdeVeScheduler");
+    ssdei_field_int(fields, "num_train_timesteps", sde->num_scales);
+    ssdei_field_number(fields, "sigma_min", sde->sigma_min);
+    ssdei_field_number(fields, "sigma_max", sde->sigma_max);
+    ssdei_field_number(fields, "sampling_eps", 1e-5);
+    ssdei_field_number(fields, "snr", 0.16);
+    ssdei_field_int(fields, "correct_steps", 1);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_export_scheduler(const ssdei_export *out, const ssde_sde *sde, char **text) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, out->net->context, NULL, "");
+    ssde_status status = ssde_sde_check(out->net->context, sde);
+    ssdei_try(status);
+    if (sde->kind == SSDE_VE)
+        status = ssdei_export_ve(out, sde, &fields);
+    else if (sde->kind == SSDE_VP || sde->kind == SSDE_TABULATED)
+        status = ssdei_export_ddpm(out, sde, &fields);
+    else
+        status = ssdei_export_refuse(out, "it is neither VP nor VE nor a table");
+    if (status == SSDE_OK) return ssdei_fields_finish(&fields, text);
+    ssdei_text_release(&fields.text);
+    return status;
+}
+
+/* ---- saving for diffusers: files ---- */
+
+/* A parameter under diffusers' name and in its shape. */
+static ssdei_parameter ssdei_export_parameter(const ssdei_export *out, size_t index) {
+    ssdei_parameter parameter = out->net->parameters[index];
+    ssde_parameter *info = &parameter.info;
+    const ssdei_diffusers_part *part;
+    if (!out->renamed) return parameter;
+    part = ssdei_diffusers_name(&out->paper, &out->net->parameters[index], info->name);
+    if (parameter.layout == SSDEI_LAYOUT_NIN && part->turned_rank) {
+        const size_t in = info->shape[0];
+        parameter.layout = SSDEI_LAYOUT_LINEAR;
+        info->rank = part->turned_rank;
+        info->shape[0] = info->shape[1];
+        info->shape[1] = in;
+        info->shape[2] = info->shape[3] = 1;
+    }
+    return parameter;
+}
+
+/* The weights, written and flushed, still under the name aside. */
+static ssde_status ssdei_export_weights(const ssdei_export *out, const char *path, ssdei_tensor_writer *writer) {
+    ssde_context *context = out->net->context;
+    ssde_status status;
+    float *scratch;
+    size_t i;
+    ssdei_tensor_writer_begin(writer, context);
+    ssdei_tensor_writer_metadata(writer, "format", "pt");
+    for (i = 0; i < out->net->parameter_count; i++) {
+        const ssdei_parameter parameter = ssdei_export_parameter(out, i);
+        ssdei_tensor_writer_declare(writer, "", parameter.info.name, parameter.info.rank, parameter.info.shape);
+    }
+    scratch = ssdei_parameter_scratch(context, out->net);
+    status = scratch ? ssdei_tensor_writer_open(writer, path) : SSDE_ERROR_MEMORY;
+    for (i = 0; i < out->net->parameter_count && status == SSDE_OK; i++) {
+        const ssdei_parameter parameter = ssdei_export_parameter(out, i);
+        ssdei_parameter_to_file(ssdei_kernels_for(context), &parameter, out->net->weights + parameter.offset, scratch);
+        ssdei_tensor_writer_put(writer, scratch, parameter.info.count);
+    }
+    ssdei_release(context, scratch);
+    return ssdei_tensor_writer_settle(writer, status);
+}
+
+enum { SSDEI_EXPORT_FILES = 3 };
+
+/* texts: of the scheduler, which may be NULL, and of the configuration, which comes last, as what a reader opens first.
+ */
+static ssde_status ssdei_export_write(const ssdei_export *out, const char *folder, char *const texts[2]) {
+    static const char *const names[] = {"scheduler_config.json", "config.json", "diffusion_pytorch_model.safetensors"};
+    static const int order[] = {2, 0, 1};
+    ssde_context *context = out->net->context;
+    const size_t length = strlen(folder), room = length + 48;
+    ssdei_tensor_writer weights;
+    ssdei_writer files[2], *each[SSDEI_EXPORT_FILES];
+    char *paths = (char *)ssdei_allocate(context, SSDEI_EXPORT_FILES, room);
+    ssde_status status = paths ? SSDE_OK : SSDE_ERROR_MEMORY;
+    int i;
+    if (!paths) return status;
+    memset(&weights, 0, sizeof weights);
+    memset(files, 0, sizeof files);
+    for (i = 0; i < SSDEI_EXPORT_FILES; i++) {
+        const char *slash = length && strchr("/\\", folder[length - 1]) ? "" : "/";
+        each[i] = i < 2 ? &files[i] : &weights.file;
+        snprintf(paths + (size_t)i * room, room, "%s%s%s", folder, slash, names[i]);
+    }
+    for (i = 0; i < 2 && status == SSDE_OK; i++) {
+        if (!texts[i]) continue;
+        status = ssdei_writer_open(&files[i], context, paths + (size_t)i * room);
+        if (status != SSDE_OK) break;
+        ssdei_writer_put(&files[i], texts[i], strlen(texts[i]));
+        status = ssdei_writer_flush(&files[i]);
+    }
+    if (status == SSDE_OK) status = ssdei_export_weights(out, paths + 2 * room, &weights);
+    for (i = 0; i < SSDEI_EXPORT_FILES && status == SSDE_OK; i++) status = ssdei_writer_commit(each[order[i]]);
+    for (i = 0; i < SSDEI_EXPORT_FILES && status != SSDE_OK; i++) ssdei_writer_abandon(each[i]);
+    ssdei_release(context, paths);
+    return status;
+}
+
+ssde_status ssde_net_save_diffusers(const ssde_net *net, const ssde_sde *sde, const char *folder) {
+    ssdei_export out;
+    ssdei_part part = {"", 0, NULL};
+    ssde_unet2d_resampling resampling[2];
+    char *texts[2] = {NULL, NULL};
+    ssde_status status;
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net->finished)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_save_diffusers: net is not finished");
+    if (!folder || !*folder)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_save_diffusers: folder is NULL or empty");
+    memset(&out, 0, sizeof out);
+    out.net = net;
+    part.values = net->weights;
+    ssdei_try(ssdei_export_read(&out, resampling));
+    ssdei_try(ssdei_part_finite(net->context, net, &part));
+    status = ssdei_export_config(&out, resampling, &texts[1]);
+    if (status == SSDE_OK && sde) status = ssdei_export_scheduler(&out, sde, &texts[0]);
+    if (status == SSDE_OK) status = ssdei_export_write(&out, folder, texts);
+    ssdei_release(net->context, texts[0]);
+    ssdei_release(net->context, texts[1]);
+    return status;
 }
 
 /* ---- models: OpenAI's ----
@@ -11945,7 +12404,7 @@ ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path) {
 }
 
 ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *path) {
-    const ssde_sde *sde = trainer && ssdei_family(&trainer->sde)->numbers ? &trainer->sde : NULL;
+    const ssde_sde *sde = trainer && ssdei_sde_saved(&trainer->sde) ? &trainer->sde : NULL;
     if (!trainer || !path)
         return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save_model: %s is NULL",
                          trainer ? "path" : "trainer");
@@ -12360,21 +12819,22 @@ SSDEI_HELPER ssdei_v SSDEI_T(exp_below)(ssdei_v x, const float less) {
     return ssdei_fma(two, p, ssdei_sub(two, ssdei_set(less)));
 }
 
-/* f(u) and f'(u); NaN stays NaN in the first. */
-SSDEI_HELPER ssdei_v SSDEI_T(activated)(int activation, ssdei_v u) {
+/* f, f' or f'' (order 0, 1, 2) of SSDE_RELU, SSDE_ELU or SSDE_LEAKY_RELU. */
+SSDEI_HELPER ssdei_v SSDEI_T(rectified)(int activation, int order, ssdei_v u) {
     ssdei_v zero = ssdei_set(0.0f), below = zero;
+    if (activation == SSDE_LEAKY_RELU && order < 2) below = order ? ssdei_set(0.2f) : ssdei_mul(ssdei_set(0.2f), u);
+    if (activation == SSDE_ELU) below = SSDEI_T(exp_below)(u, order ? 0.0f : 1.0f);
+    if (order == 0) return ssdei_select_less(u, zero, below, u); /* NaN stays */
+    return ssdei_select_less(zero, u, ssdei_set(order == 1 ? 1.0f : 0.0f), below);
+}
+
+/* f(u) and f'(u) */
+SSDEI_HELPER ssdei_v SSDEI_T(activated)(int activation, ssdei_v u) {
     if (activation == SSDE_IDENTITY) return u;
-    if (activation == SSDE_SILU) return ssdei_mul(u, SSDEI_T(gate)(u));
-    if (activation == SSDE_LEAKY_RELU) below = ssdei_mul(ssdei_set(0.2f), u);
-    if (activation == SSDE_ELU) below = SSDEI_T(exp_below)(u, 1.0f);
-    return ssdei_select_less(u, zero, below, u);
+    return activation == SSDE_SILU ? ssdei_mul(u, SSDEI_T(gate)(u)) : SSDEI_T(rectified)(activation, 0, u);
 }
 SSDEI_HELPER ssdei_v SSDEI_T(activation_slope)(int activation, ssdei_v u) {
-    ssdei_v zero = ssdei_set(0.0f), below = zero;
-    if (activation == SSDE_SILU) return SSDEI_T(silu_slope)(u);
-    if (activation == SSDE_LEAKY_RELU) below = ssdei_set(0.2f);
-    if (activation == SSDE_ELU) below = SSDEI_T(exp_below)(u, 0.0f);
-    return ssdei_select_less(zero, u, ssdei_set(1.0f), below);
+    return activation == SSDE_SILU ? SSDEI_T(silu_slope)(u) : SSDEI_T(rectified)(activation, 1, u);
 }
 
 /* a (x - mean) + b of n lanes */
@@ -12538,7 +12998,9 @@ SSDEI_KERNEL void SSDEI_T(curve)(int activation, int order, const float *x, cons
     for (i = 0; i < count; i += ssdei_width) {
         size_t n = count - i;
         ssdei_v u = SSDEI_T(load_some)(x + i, n);
-        u = activation == SSDE_GELU ? SSDEI_T(gelu)(u, order) : SSDEI_T(mish)(u, order);
+        u = activation == SSDE_GELU   ? SSDEI_T(gelu)(u, order)
+            : activation == SSDE_MISH ? SSDEI_T(mish)(u, order)
+                                      : SSDEI_T(rectified)(activation, order, u);
         if (by) u = ssdei_mul(u, SSDEI_T(load_some)(by + i, n));
         if (with) u = ssdei_mul(u, SSDEI_T(load_some)(with + i, n));
         if (accumulate) u = ssdei_add(u, SSDEI_T(load_some)(y + i, n));
@@ -12571,24 +13033,6 @@ SSDEI_KERNEL void SSDEI_T(silu_second)(const float *x, const float *v, const flo
         size_t n = count - i;
         ssdei_v y = ssdei_mul(SSDEI_T(load_some)(v + i, n), SSDEI_T(load_some)(dy + i, n));
         y = ssdei_mul(y, SSDEI_T(silu_curve)(SSDEI_T(load_some)(x + i, n)));
-        if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
-        SSDEI_T(store_some)(dx + i, y, n);
-    }
-}
-
-SSDEI_KERNEL void SSDEI_T(rectify)(int activation, const float *x, size_t count, float *y) {
-    size_t i;
-    for (i = 0; i < count; i += ssdei_width) SSDEI_T(store_some)
-    (y + i, SSDEI_T(activated)(activation, SSDEI_T(load_some)(x + i, count - i)), count - i);
-}
-
-SSDEI_KERNEL void SSDEI_T(rectify_backward)(int activation, const float *x, const float *dy, size_t count,
-                                            int accumulate, float *dx) {
-    size_t i;
-    for (i = 0; i < count; i += ssdei_width) {
-        size_t n = count - i;
-        ssdei_v slope = SSDEI_T(activation_slope)(activation, SSDEI_T(load_some)(x + i, n));
-        ssdei_v y = ssdei_mul(SSDEI_T(load_some)(dy + i, n), slope);
         if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
         SSDEI_T(store_some)(dx + i, y, n);
     }
@@ -13081,8 +13525,6 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(silu_backward),
                                                      SSDEI_T(silu_second),
                                                      SSDEI_T(curve),
-                                                     SSDEI_T(rectify),
-                                                     SSDEI_T(rectify_backward),
                                                      SSDEI_T(pool_max),
                                                      SSDEI_T(pool_route),
                                                      SSDEI_T(pool_sum),

@@ -7,8 +7,8 @@
 
    A test's name begins with its room, an anchor of the headers: `tests/tests files` runs what stands behind >>files.
    Rooms: context tensor random files sde simulation loss mixture kernels operations net run networks score_net
-   classifier configurations train models grid path sampler condition guidance clip ode flow likelihood distance; across
-   all headers: math memory errors.
+   classifier configurations train models grid path sampler scheduler condition guidance clip ode flow likelihood
+   distance; across all headers: math memory errors.
 */
 #define SCORESDE_KEEP_MACROS /* the tests look inside */
 #define SCORESDE_IMPLEMENTATION
@@ -26,6 +26,7 @@
 #include "test_core_sde.h"
 #include "test_core_tensor.h"
 #include "test_kernels.h"
+#include "test_nn_export.h"
 #include "test_nn_models.h"
 #include "test_nn_networks.h"
 #include "test_nn_openai.h"
@@ -35,6 +36,7 @@
 #include "test_nn_train.h"
 #include "test_nn_unet2d.h"
 #include "test_nonlinear.h"
+#include "test_schedulers.h"
 #include "test_solvers_clip.h"
 #include "test_solvers_condition.h"
 #include "test_solvers_distance.h"
@@ -54,13 +56,13 @@ static const test all_tests[] = {
     TEST_CORE_TENSOR_LIST(TEST_ENTRY) TEST_CORE_MATH_LIST(TEST_ENTRY) TEST_CORE_FILES_LIST(TEST_ENTRY)
         TEST_CORE_SDE_LIST(TEST_ENTRY) TEST_CORE_SCHEDULE_LIST(TEST_ENTRY) TEST_KERNELS_LIST(TEST_ENTRY)
             TEST_NN_OPERATIONS_LIST(TEST_ENTRY) TEST_NN_RUN_LIST(TEST_ENTRY) TEST_NN_NETWORKS_LIST(TEST_ENTRY)
-                TEST_NN_TRAIN_LIST(TEST_ENTRY) TEST_NN_MODELS_LIST(TEST_ENTRY) TEST_NN_REFINENET_LIST(TEST_ENTRY)
-                    TEST_NN_UNET2D_LIST(TEST_ENTRY) TEST_NN_OPENAI_LIST(TEST_ENTRY)
+                TEST_NN_TRAIN_LIST(TEST_ENTRY) TEST_NN_MODELS_LIST(TEST_ENTRY) TEST_NN_EXPORT_LIST(TEST_ENTRY)
+                    TEST_NN_REFINENET_LIST(TEST_ENTRY) TEST_NN_UNET2D_LIST(TEST_ENTRY) TEST_NN_OPENAI_LIST(TEST_ENTRY)
                         TEST_SOLVERS_SAMPLER_LIST(TEST_ENTRY) TEST_SOLVERS_STEPS_LIST(TEST_ENTRY)
-                            TEST_SOLVERS_CONDITION_LIST(TEST_ENTRY) TEST_SOLVERS_CLIP_LIST(TEST_ENTRY)
-                                TEST_SOLVERS_FLOW_LIST(TEST_ENTRY) TEST_SOLVERS_MULTISTEP_LIST(TEST_ENTRY)
-                                    TEST_SOLVERS_DISTANCE_LIST(TEST_ENTRY) TEST_NONLINEAR_LIST(TEST_ENTRY)
-                                        TEST_ACROSS_LIST(TEST_ENTRY)};
+                            TEST_SCHEDULERS_LIST(TEST_ENTRY) TEST_SOLVERS_CONDITION_LIST(TEST_ENTRY)
+                                TEST_SOLVERS_CLIP_LIST(TEST_ENTRY) TEST_SOLVERS_FLOW_LIST(TEST_ENTRY)
+                                    TEST_SOLVERS_MULTISTEP_LIST(TEST_ENTRY) TEST_SOLVERS_DISTANCE_LIST(TEST_ENTRY)
+                                        TEST_NONLINEAR_LIST(TEST_ENTRY) TEST_ACROSS_LIST(TEST_ENTRY)};
 enum { TEST_COUNT = sizeof all_tests / sizeof all_tests[0] };
 
 /* A NAME selects the test of that name and all whose name continues it with '_': a room, or part of one. */
