@@ -418,8 +418,7 @@ size_t ssde_unet_memory(const ssde_unet_desc *desc);
 /* The way to the next level. */
 typedef enum ssde_unet2d_resampling {
     SSDE_RESAMPLING_CONV,  /* down: a 3x3 convolution of stride 2; up: nearest, then a 3x3 convolution */
-    SSDE_RESAMPLING_BLOCK, /* a residual block that halves both branches by the mean of 2x2, or doubles them by nearest
-                            */
+    SSDE_RESAMPLING_BLOCK, /* a residual block that resamples both branches by the mean of 2x2, or by nearest */
     SSDE_RESAMPLING_PLAIN  /* the mean, or nearest, alone */
 } ssde_unet2d_resampling;
 /* A level's blocks on one way. */
@@ -454,19 +453,19 @@ typedef struct ssde_unet2d_desc {
     ssde_activation act_fn; /* SSDE_SILU, SSDE_MISH, SSDE_GELU or SSDE_RELU */
     double dropout;         /* 0 to below 1 */
     size_t norm_num_groups; /* 0: one for 4 channels, at most 32 */
-    double norm_eps;
+    double norm_eps;        /* 1e-12 to 1 */
     int scale_shift; /* resnet_time_scale_shift: the embedding scales and shifts the second norm, instead of being added
                         before it */
     /* Heads of attention over C channels: num_heads, which divides C, or C / attention_head_dim rounded down, each of
        attention_head_dim channels; both 0: one head. num_heads_up is that of the way up; 0: num_heads. */
     size_t attention_head_dim, num_heads, num_heads_up;
     int no_mid_block, no_mid_attention;
-    double mid_block_scale_factor; /* that the middle's sums are divided by */
+    double mid_block_scale_factor; /* that the middle's sums are divided by; 1e-6 to 1e6 */
     /* Groups of the norm before the middle's attention; 0: norm_num_groups, but no norm at all with scale_shift. */
     size_t attn_norm_num_groups;
     ssde_unet2d_time time_embedding_type;
-    size_t time_width; /* of the label's sinusoids, or half Fourier's; 0: block_out_channels[0] */
-    double freq_shift;
+    size_t time_width;          /* of the label's sinusoids or table, or half Fourier's; 0: block_out_channels[0] */
+    double freq_shift;          /* of ssde_positional_embedding */
     int flip_sin_to_cos;        /* cosines first */
     size_t time_embedding_dim;  /* 0: 4 time_width */
     size_t num_train_timesteps; /* of a learned embedding */
@@ -478,6 +477,8 @@ typedef struct ssde_unet2d_desc {
 /* UNet2DModel's own defaults for images: 128, 128, 256, 256, 512, 512 channels or as many of these levels as the size
    can be halved for, attention at the last but one, heads of 8 channels. */
 ssde_unet2d_desc ssde_unet2d(size_t height, size_t width, size_t channels);
+/* Weights begin as the reference's, each block's last layer and the output's at zero. Widths are at most 65536; where
+   skip blocks follow others, or others them, so that a pyramid would have the wrong size, that is an error. */
 ssde_status ssde_unet2d_create(ssde_net **net, const ssde_unet2d_desc *desc);
 size_t ssde_unet2d_memory(const ssde_unet2d_desc *desc);
 
