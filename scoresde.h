@@ -688,7 +688,7 @@ typedef struct ssde_output_map {
     double noise_output, noise_x;
     double data_output, data_x;
 } ssde_output_map;
-/* t in [0, 1]; sigma_data, 1e-6 to 1e6, is read for EDM alone. */
+/* t in [0, 1]; sigma_data, 1e-6 to 1e6, is read for EDM alone: below 0 for an output of the other sign. */
 ssde_status ssde_output_map_at(ssde_context *context, const ssde_sde *sde, ssde_parameterisation output,
                                double sigma_data, double t, ssde_output_map *map);
 

@@ -7,12 +7,12 @@
        >>net               a network: its operations, its parameters
        >>operations        what networks are made of
        >>run               forward and backward passes, and their memory
-       >>networks          the paper's U-Nets, RefineNets (NCSN, NCSNv2), a classifier, a multi-layer perceptron
+       >>networks          the paper's U-Nets, diffusers' and OpenAI's, RefineNets, classifiers, an MLP
        >>score net         a network as a score model
        >>classifier        a network as guidance towards classes
        >>train             loss, Adam, exponential moving average, checkpoints
        >>configurations    the paper's, by name
-       >>models            networks in files: the library's, the reference's, diffusers'
+       >>models            networks in files: the library's, the reference's, diffusers', OpenAI's
        >>implementation    the functions, in the same order; before the operations:
        >>products          convolutions and linear layers as products of packed panels, Winograd's
        >>kernels           what runs once per SIMD tier; scoresde.h includes this file for each
@@ -102,6 +102,8 @@
        conditional = 0 works in ddpm, and up-sampling by a convolution in ncsnpp.
        scale_by_sigma divides by std(t) whatever the embedding; with discrete labels, as there, by the level's sigma.
        std(t) is computed in double: there, 1 - exp(x) in float loses half its digits at small t.
+       RefineNets, none of which runs there, are those of github.com/ermongroup/ncsn and ncsnv2, which they were taken
+       from: dilated convolutions keep their maps' size, NCSN's norms are conditional on its num_scales labels.
 */
 #ifndef SSDEI_TIER /* set: scoresde.h includes the kernels of a SIMD tier, see its >>kernels */
 
@@ -557,8 +559,11 @@ ssde_status ssde_openai_create(ssde_net **net, const ssde_openai_desc *desc);
 size_t ssde_openai_memory(const ssde_openai_desc *desc);
 /* The levels of a run for ssde_tabulated: timestep_respacing NULL or "": all steps of the process; "ddimN": N steps of
    equal stride; "250" or "10,15,20": so many steps of each of as many equal sections. Labels are the steps of the whole
-   process, rescaled where they are. mean, std and label have room for diffusion_steps; *levels is how many there are.
- */
+   process, rescaled where they are. mean, std and label have room for diffusion_steps; *levels, n, is how many there
+   are. Their p_sample_loop is the predictor ddim with eta 1, variance learned (without learn_sigma: forward), n - 1
+   steps with times from 1 to 0 by 1 / (n - 1), where the last one denoises, and what is denoised clipped to [-1, 1];
+   ddim_sample_loop is the same with eta 0. Classifiers steer both through the score here, as in ddim_sample_loop; in
+   p_sample_loop they move the mean by the step's variance times their gradient. */
 ssde_status ssde_openai_levels(const ssde_openai_desc *desc, const char *timestep_respacing, double *mean, double *std,
                                double *label, int *levels);
 
@@ -820,8 +825,8 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
 /* Loads weights into a network built already, which an error leaves as it was. The file is any that
    ssde_tensor_file_open opens and has one set of them: the parameters' names, of any floating type, under one prefix,
    which may be any keys and what wrappers add ("state_dict.", "model.module.", "_orig_mod.", or nothing). A tensor
-   missing under the prefix, superfluous there (but for the reference's buffer "sigmas") or of another shape is an error
-   that names it; several sets are an error that lists their prefixes. */
+   missing under the prefix, superfluous there (but for the reference's buffer "sigmas", which of a RefineNet must be
+   its levels) or of another shape is an error that names it; several sets are an error that lists their prefixes. */
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 
 /* The same where the file may have several sets: the averaged one or the model's. A set is averaged if a key of its
@@ -1627,12 +1632,9 @@ typedef struct ssdei_nn_kernels {
     void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
     /* dx (+)= v dy silu''(x) */
     void (*silu_second)(const float *x, const float *v, const float *dy, size_t count, int accumulate, float *dx);
-    /* y (+)= f(x), f'(x) or f''(x) (order 0, 1, 2) of SSDE_MISH or SSDE_GELU, times by and times with; NULL: 1 */
+    /* y (+)= f(x), f'(x) or f''(x) (order 0, 1, 2) of ssdei_is_curve's, times by and times with; NULL: 1 */
     void (*curve)(int activation, int order, const float *x, const float *by, const float *with, size_t count,
                   int accumulate, float *y);
-    /* of SSDE_RELU, SSDE_ELU and SSDE_LEAKY_RELU */
-    void (*rectify)(int activation, const float *x, size_t count, float *y);
-    void (*rectify_backward)(int activation, const float *x, const float *dy, size_t count, int accumulate, float *dx);
     /* Of `taps` values x[i], x[stride + i], ... y[i] is the largest, of which NaN is; rate[i], where `rates` is not
        NULL, that of rates which belongs to the first such */
     void (*pool_max)(const float *x, const float *rates, size_t stride, size_t taps, size_t count, float *y,
@@ -3572,7 +3574,10 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) 
 }
 
 /* Whether one kernel has the function and its derivatives. */
-static int ssdei_is_curve(int activation) { return activation == SSDE_MISH || activation == SSDE_GELU; }
+static int ssdei_is_curve(int activation) {
+    return (activation >= SSDE_RELU && activation <= SSDE_LEAKY_RELU) || activation == SSDE_MISH ||
+           activation == SSDE_GELU;
+}
 
 /* Of what kernels do not have. y = f(x) */
 static float ssdei_activation_value(int activation, float x) {
@@ -3586,13 +3591,7 @@ static float ssdei_activation_slope(int activation, float x) {
 static float ssdei_activation_curve(int activation, float x) {
     float s = 1.0f / (1.0f + ssdei_math_expf(-x));
     if (activation == SSDE_LOG) return -1.0f / (x * x);
-    if (activation == SSDE_RELU || activation == SSDE_LEAKY_RELU) return 0.0f;
-    if (activation == SSDE_ELU) return x > 0.0f ? 0.0f : ssdei_math_expf(x);
     return s * (1.0f - s);
-}
-/* Whether kernels have it, less the identity and SiLU. */
-static int ssdei_activation_rectifies(int activation) {
-    return activation >= SSDE_RELU && activation <= SSDE_LEAKY_RELU;
 }
 static void ssdei_activate_plan(ssde_run *run, int index) {
     run->steps[index].reads[0] = SSDEI_READ;
@@ -3609,8 +3608,6 @@ static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, 
         run->nn->silu(x, count, y);
     else if (ssdei_is_curve(node->activation))
         run->nn->curve(node->activation, 0, x, NULL, NULL, count, 0, y);
-    else if (ssdei_activation_rectifies(node->activation))
-        run->nn->rectify(node->activation, x, count, y);
     else if (node->activation == SSDE_IDENTITY && y != x)
         memcpy(y, x, count * sizeof *y);
     else if (node->activation != SSDE_IDENTITY)
@@ -3628,8 +3625,6 @@ static void ssdei_activation_slopes(const ssde_run *run, int activation, const f
         run->nn->silu_backward(x, dy, count, accumulate, dx);
     else if (ssdei_is_curve(activation))
         run->nn->curve(activation, 1, x, dy, NULL, count, accumulate, dx);
-    else if (ssdei_activation_rectifies(activation))
-        run->nn->rectify_backward(activation, x, dy, count, accumulate, dx);
     else if (activation == SSDE_IDENTITY)
         run->nn->multiply_add(dy, 1.0f, count, accumulate, dx);
     else
@@ -12822,21 +12817,22 @@ SSDEI_HELPER ssdei_v SSDEI_T(exp_below)(ssdei_v x, const float less) {
     return ssdei_fma(two, p, ssdei_sub(two, ssdei_set(less)));
 }
 
-/* f(u) and f'(u); NaN stays NaN in the first. */
-SSDEI_HELPER ssdei_v SSDEI_T(activated)(int activation, ssdei_v u) {
+/* f, f' or f'' (order 0, 1, 2) of SSDE_RELU, SSDE_ELU or SSDE_LEAKY_RELU. */
+SSDEI_HELPER ssdei_v SSDEI_T(rectified)(int activation, int order, ssdei_v u) {
     ssdei_v zero = ssdei_set(0.0f), below = zero;
+    if (activation == SSDE_LEAKY_RELU && order < 2) below = order ? ssdei_set(0.2f) : ssdei_mul(ssdei_set(0.2f), u);
+    if (activation == SSDE_ELU) below = SSDEI_T(exp_below)(u, order ? 0.0f : 1.0f);
+    if (order == 0) return ssdei_select_less(u, zero, below, u); /* NaN stays */
+    return ssdei_select_less(zero, u, ssdei_set(order == 1 ? 1.0f : 0.0f), below);
+}
+
+/* f(u) and f'(u) */
+SSDEI_HELPER ssdei_v SSDEI_T(activated)(int activation, ssdei_v u) {
     if (activation == SSDE_IDENTITY) return u;
-    if (activation == SSDE_SILU) return ssdei_mul(u, SSDEI_T(gate)(u));
-    if (activation == SSDE_LEAKY_RELU) below = ssdei_mul(ssdei_set(0.2f), u);
-    if (activation == SSDE_ELU) below = SSDEI_T(exp_below)(u, 1.0f);
-    return ssdei_select_less(u, zero, below, u);
+    return activation == SSDE_SILU ? ssdei_mul(u, SSDEI_T(gate)(u)) : SSDEI_T(rectified)(activation, 0, u);
 }
 SSDEI_HELPER ssdei_v SSDEI_T(activation_slope)(int activation, ssdei_v u) {
-    ssdei_v zero = ssdei_set(0.0f), below = zero;
-    if (activation == SSDE_SILU) return SSDEI_T(silu_slope)(u);
-    if (activation == SSDE_LEAKY_RELU) below = ssdei_set(0.2f);
-    if (activation == SSDE_ELU) below = SSDEI_T(exp_below)(u, 0.0f);
-    return ssdei_select_less(zero, u, ssdei_set(1.0f), below);
+    return activation == SSDE_SILU ? SSDEI_T(silu_slope)(u) : SSDEI_T(rectified)(activation, 1, u);
 }
 
 /* a (x - mean) + b of n lanes */
@@ -13000,7 +12996,9 @@ SSDEI_KERNEL void SSDEI_T(curve)(int activation, int order, const float *x, cons
     for (i = 0; i < count; i += ssdei_width) {
         size_t n = count - i;
         ssdei_v u = SSDEI_T(load_some)(x + i, n);
-        u = activation == SSDE_GELU ? SSDEI_T(gelu)(u, order) : SSDEI_T(mish)(u, order);
+        u = activation == SSDE_GELU   ? SSDEI_T(gelu)(u, order)
+            : activation == SSDE_MISH ? SSDEI_T(mish)(u, order)
+                                      : SSDEI_T(rectified)(activation, order, u);
         if (by) u = ssdei_mul(u, SSDEI_T(load_some)(by + i, n));
         if (with) u = ssdei_mul(u, SSDEI_T(load_some)(with + i, n));
         if (accumulate) u = ssdei_add(u, SSDEI_T(load_some)(y + i, n));
@@ -13033,24 +13031,6 @@ SSDEI_KERNEL void SSDEI_T(silu_second)(const float *x, const float *v, const flo
         size_t n = count - i;
         ssdei_v y = ssdei_mul(SSDEI_T(load_some)(v + i, n), SSDEI_T(load_some)(dy + i, n));
         y = ssdei_mul(y, SSDEI_T(silu_curve)(SSDEI_T(load_some)(x + i, n)));
-        if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
-        SSDEI_T(store_some)(dx + i, y, n);
-    }
-}
-
-SSDEI_KERNEL void SSDEI_T(rectify)(int activation, const float *x, size_t count, float *y) {
-    size_t i;
-    for (i = 0; i < count; i += ssdei_width) SSDEI_T(store_some)
-    (y + i, SSDEI_T(activated)(activation, SSDEI_T(load_some)(x + i, count - i)), count - i);
-}
-
-SSDEI_KERNEL void SSDEI_T(rectify_backward)(int activation, const float *x, const float *dy, size_t count,
-                                            int accumulate, float *dx) {
-    size_t i;
-    for (i = 0; i < count; i += ssdei_width) {
-        size_t n = count - i;
-        ssdei_v slope = SSDEI_T(activation_slope)(activation, SSDEI_T(load_some)(x + i, n));
-        ssdei_v y = ssdei_mul(SSDEI_T(load_some)(dy + i, n), slope);
         if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
         SSDEI_T(store_some)(dx + i, y, n);
     }
@@ -13543,8 +13523,6 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(silu_backward),
                                                      SSDEI_T(silu_second),
                                                      SSDEI_T(curve),
-                                                     SSDEI_T(rectify),
-                                                     SSDEI_T(rectify_backward),
                                                      SSDEI_T(pool_max),
                                                      SSDEI_T(pool_route),
                                                      SSDEI_T(pool_sum),

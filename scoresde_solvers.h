@@ -3572,6 +3572,48 @@ static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, 
    Of equal steps past the start, second order is whole up to h = log 3, third up to about 0.65. Nothing but the times
    decides it. */
 
+/* With positions r in steps from D_0 on, the polynomial D_0 + a_1 r + a_2 r^2 + ... through the outputs is given
+   moment_j of a_j. The step's exact ones are those of e^(-(1 - r) span) span, j! sum_k (-span)^k span / (j + k + 1)!.
+   span < 0: of the noise, in units of (1 + eta) s'. */
+static void ssdei_multistep_moments(double span, double *moment) {
+    double term = 0.25 * span;
+    int j;
+    moment[0] = -ssdei_math_expm1(-span);
+    for (j = 1; j <= 3; j++) moment[j] = 1.0 - (double)j * moment[j - 1] / span;
+    if (fabs(span) > 1.0) return;
+    for (moment[3] = 0.0, j = 5; j < 25; j++) {
+        moment[3] += term;
+        term *= -span / (double)j;
+    }
+    for (j = 3; j > 1; j--) moment[j - 1] = (1.0 - moment[j]) * span / (double)j;
+}
+
+/* weight [SSDEI_HISTORY + 1] of the outputs, newest first, by moments: `order` of them at and before the step's start,
+   and with `ended` the one at its end. span [order] is of the step and of those before. With at_i where output i is,
+   sum_i share_i at_i^j = moment_(j + 1), by Bjoerck and Pereyra 1970, are the shares of (output_i - D_0) / at_i. */
+static void ssdei_multistep_polynomial(const double *span, size_t order, int ended, const double *moment,
+                                       double *weight) {
+    double at[SSDEI_HISTORY], *share = weight + 1, back = 0.0;
+    size_t count = 0, j, k;
+    if (ended) at[count++] = 1.0;
+    for (j = 1; j < order; j++) at[count++] = back -= span[j] / span[0];
+    for (j = 0; j < SSDEI_HISTORY; j++) share[j] = j < count ? moment[j + 1] : 0.0;
+    for (k = 0; k + 1 < count; k++) {
+        for (j = count - 1; j > k; j--) share[j] -= at[k] * share[j - 1];
+    }
+    for (k = count; k-- > 1;) {
+        for (j = k; j < count; j++) share[j] /= at[j] - at[j - k];
+        for (j = k - 1; j + 1 < count; j++) share[j] -= share[j + 1];
+    }
+    weight[0] = moment[0];
+    for (j = 0; j < count; j++) {
+        share[j] /= at[j];
+        weight[0] -= share[j];
+    }
+    if (!ended) return;
+    back = weight[0], weight[0] = weight[1], weight[1] = back;
+}
+
 /* How much of the way from one value, which is within the bounds, to the other stays within them: 0 to 1. */
 static double ssdei_part_within(double from, double to, double low, double high) {
     if (to < low) return (from - low) / (from - to);
@@ -3587,7 +3629,8 @@ static void ssdei_weights_towards(const double *full, double part, double *weigh
    Lu et al. do, and those to 3M's, exact for the parabola: as far as the rule goes. span [known] is of this step and of
    those before, whose newest had the weights `before`. */
 static void ssdei_multistep_weights(const double *span, size_t known, const double *before, double *weight) {
-    double gone = -ssdei_math_expm1(-span[0]), full[3] = {0.0, 0.0, 0.0}, gain, settled, second, third, r0, r1;
+    double gone = -ssdei_math_expm1(-span[0]), full[SSDEI_HISTORY + 1] = {0.0}, moment[SSDEI_HISTORY + 1], gain,
+           settled;
     weight[0] = gone;
     weight[1] = weight[2] = 0.0;
     if (known < 2) return;
@@ -3598,13 +3641,8 @@ static void ssdei_multistep_weights(const double *span, size_t known, const doub
     full[0] = gone - full[1];
     ssdei_weights_towards(full, ssdei_part_within(weight[0], full[0], 0.0, gain), weight);
     if (known < 3) return;
-    second = 1.0 - gone / span[0];
-    third = second / span[0] - 0.5;
-    r0 = span[1] / span[0];
-    r1 = span[2] / span[0];
-    full[0] = gone + (second * (1.0 + r0 / (r0 + r1)) - 2.0 * third / (r0 + r1)) / r0;
-    full[2] = (second * r0 - 2.0 * third) / ((r0 + r1) * r1);
-    full[1] = gone - full[0] - full[2];
+    ssdei_multistep_moments(span[0], moment);
+    ssdei_multistep_polynomial(span, 3, 0, moment, full);
     ssdei_weights_towards(full,
                           fmin(ssdei_part_within(weight[0], full[0], 0.0, gain),
                                ssdei_part_within(0.0, full[2], 0.0, -ssdei_math_exp(-span[0]) * fmin(0.0, before[1]))),
@@ -3615,15 +3653,13 @@ static void ssdei_multistep_weights(const double *span, size_t known, const doub
    exact for the parabola in log s through D_0, D_1 and D_2, as UniPC with B = 1 - e^-span has them; the first step,
    which has no D_2, halves of D_0 and D_1. The difference has since decayed by e^-span[0]. */
 static void ssdei_multistep_correct(const double *span, size_t known, const double *before, double *weight) {
-    double gone = -ssdei_math_expm1(-span[1]), decay = ssdei_math_exp(-span[0]), full[3], corrected[3];
+    double gone = -ssdei_math_expm1(-span[1]), decay = ssdei_math_exp(-span[0]), full[SSDEI_HISTORY + 1], corrected[3];
     corrected[0] = corrected[1] = 0.5 * gone;
     corrected[2] = 0.0;
     if (known == 3) {
-        double second = 1.0 - gone / span[1], third = second / span[1] - 0.5, ratio = span[2] / span[1];
-        double slope = (second + 2.0 * third) / (1.0 + ratio);
-        full[0] = second - slope;
-        full[2] = -slope / ratio;
-        full[1] = gone - full[0] - full[2];
+        double moment[SSDEI_HISTORY + 1];
+        ssdei_multistep_moments(span[1], moment);
+        ssdei_multistep_polynomial(span + 1, 2, 1, moment, full);
         ssdei_weights_towards(
             full, ssdei_part_within(0.0, full[2], ssdei_math_exp(-span[1]) * ssdei_math_expm1(-span[2]), DBL_MAX),
             corrected);
@@ -3633,60 +3669,17 @@ static void ssdei_multistep_correct(const double *span, size_t known, const doub
     weight[2] += decay * (corrected[2] - before[1]);
 }
 
-/* As published: with positions r in steps from D_0 on, the polynomial D_0 + a_1 r + a_2 r^2 + ... through the outputs
-   is given moment_j of a_j. The step's exact ones, j! sum_k (-span)^k span / (j + k + 1)!, are those of e^(-(1 - r)
-   span) span. span < 0: of the noise, in units of (1 + eta) s'. */
-static void ssdei_multistep_moments(double span, double *moment) {
-    double term = 0.25 * span;
-    int j;
-    moment[0] = -ssdei_math_expm1(-span);
-    for (j = 1; j <= 3; j++) moment[j] = 1.0 - (double)j * moment[j - 1] / span;
-    if (fabs(span) > 1.0) return;
-    for (moment[3] = 0.0, j = 5; j < 25; j++) {
-        moment[3] += term;
-        term *= -span / (double)j;
-    }
-    for (j = 3; j > 1; j--) moment[j - 1] = (1.0 - moment[j]) * span / (double)j;
-}
-
-/* sum_i share_i at_i^j = moment_(j + 1), j < count (Bjoerck and Pereyra 1970), and the weights of (output_i - D_0) /
-   at_i. weight [count + 1], D_0's first. */
-static void ssdei_multistep_solve(const double *at, size_t count, const double *moment, double *weight) {
-    double *share = weight + 1;
-    size_t j, k;
-    for (j = 0; j < count; j++) share[j] = moment[j + 1];
-    for (k = 0; k + 1 < count; k++) {
-        for (j = count - 1; j > k; j--) share[j] -= at[k] * share[j - 1];
-    }
-    for (k = count; k-- > 1;) {
-        for (j = k; j < count; j++) share[j] /= at[j] - at[j - k];
-        for (j = k - 1; j + 1 < count; j++) share[j] -= share[j + 1];
-    }
-    weight[0] = moment[0];
-    for (j = 0; j < count; j++) {
-        share[j] /= at[j];
-        weight[0] -= share[j];
-    }
-}
-
-/* weight [SSDEI_HISTORY + 1] of the outputs, newest first: `order` of them at and before the step's start, and with
-   `ended` the one at its end. span [order] is of the step and of those before. A line counts as in the middle of the
-   step, and the parabola of dpm_solver_3m by half. */
+/* As published, a line counts as in the middle of the step, and the parabola of dpm_solver_3m by half. */
 static void ssdei_published_weights(const ssdei_setting *setting, const double *span, size_t order, int ended,
                                     double *weight) {
     const ssde_multistep *how = &setting->how.multistep;
-    double at[SSDEI_HISTORY], moment[4], back = 0.0;
-    size_t count = 0, j;
-    for (j = 0; j <= SSDEI_HISTORY; j++) weight[j] = 0.0;
-    if (ended) at[count++] = 1.0;
-    for (j = 1; j < order; j++) at[count++] = back -= span[j] / span[0];
+    size_t count = ended ? order : order - 1;
+    double moment[SSDEI_HISTORY + 1];
     ssdei_multistep_moments(span[0], moment);
     if (count == 1 && !how->heun && !how->exact) moment[1] = 0.5 * (how->bh1 ? span[0] : moment[0]);
     if (!how->exact && !(setting->method->traits & SSDEI_CORRECTS))
         moment[2] = 0.5 * moment[2] - (how->third_as_diffusers ? 1.0 : 0.0);
-    ssdei_multistep_solve(at, count, moment, weight);
-    if (!ended) return;
-    back = weight[0], weight[0] = weight[1], weight[1] = back;
+    ssdei_multistep_polynomial(span, order, ended, moment, weight);
 }
 
 /* Of a step, by the number of those before and after. */
@@ -4128,8 +4121,9 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
    2. above this line, what a step does. One evaluation without a past: a rule, the update's three numbers from t to
       t_next, which ssdei_once_move carries out. Else a plan, of the step's times alone, and a move that carries it out
       on a block of rows: ssdei_twice_move and ssdei_multistep_move, or a new one, which finds w->kept where a step has
-      two evaluations, w->history[history], and noise by ssdei_predictor_noise. Where m and std suffice, ssdei_marginal
-      gives them: they exist where a and g do not;
+      two evaluations or goes back, w->history[history], and noise by ssdei_predictor_noise. Where m and std suffice,
+      ssdei_marginal gives them: they exist where a and g do not, and std may be 0 at the end of a step. One that can
+      begin where m is 0 says SSDEI_FROM_NOISE, and finds D in the place of the score at a t that is ssdei_beyond;
    3. its row here. Checks, defaults, planning, noise, conditions, memory and the public functions read the row and know
       no name; so does the test of the table. Its formula and order want tests of their own, and samplers_ways and
       samplers_newer of tests/ a line each.

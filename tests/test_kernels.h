@@ -19,10 +19,9 @@
        drop                          test_kernels_drop: the same bits
        silu, silu_backward           test_operations_silu
        silu_second                   test_operations_silu_second
-       rectify, rectify_backward     test_kernels_rectify
        pool_max, pool_route,         test_kernels_pool
        pool_sum
-       curve                         test_operations_curve
+       curve                         test_operations_curve, test_kernels_rectified
        multiply_add, add_scaled      test_kernels_elements
        softmax, softmax_backward     test_operations_softmax
        winograd_*                    test_kernels_winograd: direct sums over one tile
@@ -417,7 +416,7 @@ static void test_kernels_norm(void) {
 }
 
 /* Of every size, to 2 ulp; what is not a number stays so, infinities are what they tend to. */
-static void kernels_rectify_case(const ssdei_nn_kernels *kernels, int activation, size_t count) {
+static void kernels_rectified_case(const ssdei_nn_kernels *kernels, int activation, size_t count) {
     enum { ROOM = KERNELS_MOST + 40 };
     float x[ROOM], y[ROOM], dy[ROOM], dx[ROOM], before[ROOM];
     size_t i;
@@ -426,13 +425,13 @@ static void kernels_rectify_case(const ssdei_nn_kernels *kernels, int activation
     kernels_fill(2, dy, count, ROOM);
     kernels_fill(3, y, 0, ROOM);
     for (i = 0; i < count; i++) x[i] *= (float)pow(10.0, 2.0 - (double)(i % 13));
-    kernels->rectify(activation, x, count, y);
+    kernels->curve(activation, 0, x, NULL, NULL, count, 0, y);
     for (i = 0; i < count; i++) CHECK(nn_ulps(y[i], oracle_activation(activation, (double)x[i])) <= 2.0);
     kernels_check_beyond(y, count, ROOM);
     for (accumulate = 0; accumulate < 2; accumulate++) {
         kernels_fill(4, before, accumulate ? count : 0, ROOM);
         memcpy(dx, before, sizeof dx);
-        kernels->rectify_backward(activation, x, dy, count, accumulate, dx);
+        kernels->curve(activation, 1, x, dy, NULL, count, accumulate, dx);
         for (i = 0; i < count; i++)
             CHECK_NEAR(dx[i],
                        (double)dy[i] * oracle_activation_slope(activation, (double)x[i]) +
@@ -440,14 +439,17 @@ static void kernels_rectify_case(const ssdei_nn_kernels *kernels, int activation
                        1e-6);
         kernels_check_beyond(dx, count, ROOM);
     }
+    kernels->curve(activation, 2, x, NULL, NULL, count, 0, y);
+    for (i = 0; i < count; i++)
+        CHECK_NEAR(y[i], activation == SSDE_ELU && x[i] <= 0.0f ? exp((double)x[i]) : 0.0, 2e-7);
     x[0] = NAN, x[count / 2] = INFINITY, x[count - 1] = -INFINITY;
-    kernels->rectify(activation, x, count, y);
+    kernels->curve(activation, 0, x, NULL, NULL, count, 0, y);
     for (i = 0; i < count; i++)
         CHECK(isnan(x[i]) ? isnan(y[i])
                           : y[i] == (float)oracle_activation(activation, (double)x[i]) || fabsf(x[i]) < 200);
 }
 
-static void test_kernels_rectify(void) {
+static void test_kernels_rectified(void) {
     static const int activations[] = {SSDE_RELU, SSDE_ELU, SSDE_LEAKY_RELU};
     ssde_context context;
     int tier = 0;
@@ -455,7 +457,7 @@ static void test_kernels_rectify(void) {
     while (core_next_tier(&tier, &context))
         for (i = 0; i < KERNELS_COUNTS; i++)
             for (k = 0; k < 3; k++)
-                kernels_rectify_case(ssdei_nn_kernels_for(&context), activations[k], kernels_counts[i]);
+                kernels_rectified_case(ssdei_nn_kernels_for(&context), activations[k], kernels_counts[i]);
 }
 
 /* Values from a few, so that some are equal; strides shorter than a vector, whose taps overlap, and longer. */
@@ -757,7 +759,7 @@ static void test_kernels_adam(void) {
     X(kernels_elements)         \
     X(kernels_hessian)          \
     X(kernels_norm)             \
-    X(kernels_rectify)          \
+    X(kernels_rectified)        \
     X(kernels_pool)             \
     X(kernels_drop)             \
     X(kernels_winograd)         \

@@ -370,7 +370,7 @@ static void test_operations_conditional_labels(void) {
     for (i = 0; i < 6; i++) {
         label[1] = wrong[i];
         CHECK_FAILS(&context, ssde_run_forward(run, x, label, NULL, 2, 0, 0, NULL, y), SSDE_ERROR_ARGUMENT,
-                    "wanted a whole number, 0 to 2");
+                    "wanted a whole number from 0 to 2");
         CHECK(strstr(context.error, "label[1]") != NULL);
     }
     ssde_run_destroy(run);

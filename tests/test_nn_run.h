@@ -1217,7 +1217,7 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
                                       {19, 21, 40, 24, 3, 2}, {10, 9, 250, 70, 1, 1}, {9, 8, 40, 40, 3, 1},
                                       {9, 21, 40, 24, 3, 1}};
     static const double fir[4] = {1.0, 3.0, 3.0, 1.0};
-    static const int forms[SSDEI_OPERATION_COUNT] = {1, 7, 4, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1};
+    static const int forms[SSDEI_OPERATION_COUNT] = {1, 7, 5, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1};
     int conv = operation == SSDEI_OPERATION_conv;
     size_t channels = conv && form < 7 ? convs[form][2] : 40;
     ssde_node x;
@@ -1239,7 +1239,8 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
                                  form == 0   ? SSDE_SILU
                                  : form == 1 ? SSDE_IDENTITY
                                  : form == 2 ? SSDE_SOFTPLUS
-                                             : SSDE_ELU);
+                                 : form == 3 ? SSDE_ELU
+                                             : SSDE_GELU);
         case SSDEI_OPERATION_group_norm:
             return ssde_dropout(net, ssde_group_norm(net, x, 8, 1e-6, form % 2 ? SSDE_SILU : SSDE_IDENTITY, "norm"),
                                 form / 2 * 0.25);
@@ -1369,6 +1370,25 @@ static ssde_net *workers_net(int kind) {
     return net;
 }
 
+/* What RefineNets are made of. */
+static ssde_net *workers_refinenet(void) {
+    ssde_conv_desc dilated = ssde_conv(72, 3), last = ssde_conv(3, 3);
+    ssde_net *net = NULL;
+    ssde_node x, h;
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    x = ssde_input(net, 20, 20, 3);
+    dilated.dilation = dilated.pad_before = dilated.pad_after = 2;
+    dilated.no_bias = 1;
+    h = ssde_conv2d(net, x, &dilated, "dilated");
+    h = ssde_conditional_instance_norm(net, h, ssde_input_label(net), WORKERS_ROWS, 1e-5, SSDE_ELU, "norm");
+    h = ssde_pool(net, h, SSDE_POOL_MAX, 5);
+    h = ssde_instance_norm(net, h, SSDE_VARIANCE_NORM, 1e-5, SSDE_LEAKY_RELU, "other");
+    h = ssde_pool(net, ssde_resize_bilinear(net, h, 13, 11), SSDE_POOL_MEAN, 3);
+    h = ssde_conv2d(net, ssde_resize_bilinear(net, h, 20, 20), &last, "last");
+    CHECK_OK(ssde_net_finish(net, h));
+    return net;
+}
+
 /* Outputs and derivatives of rows that pass together, or one by one, by so many workers. */
 static void workers_pass(const ssde_net *net, ssde_run_desc desc, int workers, int alone, const nn_run_data *data,
                          const float *x, float *out, float *derivatives) {
@@ -1430,13 +1450,15 @@ static void test_run_workers(void) {
     int kind, tier, convolution;
     nn_run_data_fill(&data);
     oracle_normals(7, 1.0, WORKERS_ROWS * WORKERS_DIM, x);
-    for (kind = 0; kind < 3; kind++) {
+    for (kind = 0; kind < 4; kind++) {
         ssde_context context;
-        ssde_net *net = workers_net(kind);
+        ssde_net *net = kind == 3 ? workers_refinenet() : workers_net(kind);
+        int row;
         oracle o;
         if (!net) continue;
         oracle_from_net(&o, net);
         oracle_random_weights(&o, 5);
+        for (row = 0; row < WORKERS_ROWS && net->label_rows; row++) data.label[row] = (float)(WORKERS_ROWS - 1 - row);
         for (tier = 0; steps_tier(tier, &context); tier++)
             for (convolution = SSDE_CONVOLUTION_DIRECT; convolution <= SSDE_CONVOLUTION_WINOGRAD; convolution++)
                 workers_check(net, &context, (ssde_convolution)convolution, &data, x);

@@ -405,7 +405,6 @@ static void test_scheduler_golden(void) {
             if (ssde_tier_used(&context) != (ssde_tier)tier) continue;
             for (follow = 0; follow < 2; follow++) {
                 double off = schedulers_difference(&run, &toy, run.config, follow, (ssde_tier)tier);
-                if (getenv("SHOW")) printf("%-40s tier %d follow %d: %g\n", run.name, tier, follow, off);
                 if (!follow && schedulers_needs_follow(run.name))
                     CHECK(off > 1e-3 && off < HUGE_VAL);
                 else
@@ -418,6 +417,533 @@ static void test_scheduler_golden(void) {
     golden_close(golden);
 }
 
-#define TEST_SCHEDULERS_LIST(X) X(scheduler_golden)
+/* ---- schedulers: what has no golden run, by the formulas in double ---- */
+
+/* One of diffusers' schedulers, and what a test needs of a run beside it. */
+typedef struct schedulers_case {
+    golden_file *golden;
+    ssde_scheduler *scheduler;
+    schedulers_toy toy;
+    float x[SCHEDULERS_FLOATS];      /* of the library */
+    double y[SCHEDULERS_FLOATS];     /* of the formulas, */
+    double data[SCHEDULERS_FLOATS];  /* the denoised, */
+    double noise[SCHEDULERS_FLOATS]; /* the noise, */
+    float z[SCHEDULERS_FLOATS];      /* and a draw */
+} schedulers_case;
+
+static ssde_status schedulers_begin(schedulers_case *c, const char *config, const ssde_scheduler_desc *desc,
+                                    const char *level, const char *alphas) {
+    ssde_context context = ssde_context_defaults();
+    ssde_status status;
+    memset(c, 0, sizeof *c);
+    status = ssde_scheduler_create(&context, &c->scheduler, config, strlen(config), desc);
+    if (status != SSDE_OK) check_report(__FILE__, __LINE__, "%s: %s", config, context.error);
+    CHECK(status == SSDE_OK);
+    if (status != SSDE_OK) return status;
+    c->scheduler->how.context = NULL;
+    c->golden = golden_open(GOLDEN_SCHEDULERS);
+    strcpy(c->toy.level, level);
+    c->toy.scheduler = c->scheduler;
+    c->toy.sigma_data = c->scheduler->sigma_data;
+    if (alphas) golden_doubles(c->golden, alphas, c->toy.alphas, 1000);
+    return status;
+}
+
+static void schedulers_end(schedulers_case *c) {
+    golden_close(c->golden);
+    ssde_scheduler_destroy(c->scheduler);
+}
+
+/* c->z of a step; of the start, as y times its factor. */
+static void schedulers_draw(schedulers_case *c, int stream, size_t step) {
+    static const uint64_t samples[SCHEDULERS_ROWS] = {0, 1, 2};
+    CHECK_OK(ssde_random_normal(NULL, 7, stream, (uint32_t)step, samples, SCHEDULERS_ROWS, SCHEDULERS_DIM, c->z));
+}
+static void schedulers_start(schedulers_case *c, double factor) {
+    size_t i;
+    schedulers_draw(c, SSDE_STREAM_PRIOR, 0);
+    for (i = 0; i < SCHEDULERS_FLOATS; i++) c->y[i] = factor * (double)c->z[i];
+}
+
+/* c->data and c->noise at y, a x(0) + b noise, by the network at a label. */
+static void schedulers_ask(schedulers_case *c, double label, double a, double b) {
+    size_t i, j;
+    for (i = 0; i < SCHEDULERS_FLOATS; i += 4) {
+        float in[4], out[4];
+        for (j = 0; j < 4; j++) in[j] = (float)c->y[i + j];
+        schedulers_network(&c->toy, in, label, out);
+        for (j = 0; j < 4; j++) {
+            double o = (double)out[j], y = c->y[i + j];
+            switch (c->scheduler->output) {
+                case SSDE_PREDICT_DATA: c->data[i + j] = o; break;
+                case SSDE_PREDICT_VELOCITY: c->data[i + j] = a * y - b * o; break;
+                case SSDE_PREDICT_FLOW: c->data[i + j] = y - b * o; break;
+                default: c->data[i + j] = (y - b * o) / a;
+            }
+            c->noise[i + j] = c->scheduler->output == SSDE_PREDICT_NOISE ? o : (y - a * c->data[i + j]) / b;
+        }
+    }
+}
+
+/* The library's run is that of y, to 2e-5 of its largest value. */
+static void schedulers_agree(schedulers_case *c, const char *what) {
+    ssde_score_model model = schedulers_model(&c->toy);
+    ssde_rng rng = ssde_rng_seed(7);
+    double largest = 0.0, off = 0.0;
+    size_t i;
+    CHECK_OK(ssde_sample(&c->scheduler->sde, &model, &c->scheduler->how, &rng, SCHEDULERS_ROWS, c->x));
+    for (i = 0; i < SCHEDULERS_FLOATS; i++) {
+        largest = fmax(largest, fabs(c->y[i]));
+        off = fmax(off, fabs((double)c->x[i] - c->y[i]));
+        if (!(fabs((double)c->x[i]) <= FLT_MAX)) off = HUGE_VAL;
+    }
+    check_near(__FILE__, __LINE__, what, off / largest, 0.0, 2e-5);
+}
+
+static int schedulers_compare(const void *a, const void *b) {
+    double left = *(const double *)a, right = *(const double *)b;
+    return left < right ? -1 : left > right;
+}
+
+/* Diffusers' thresholding of one sample of four. */
+static void schedulers_threshold(double *data, double quantile, double most) {
+    double sorted[4], limit, place = 3.0 * quantile;
+    size_t j, below = (size_t)place;
+    for (j = 0; j < 4; j++) sorted[j] = fabs(data[j]);
+    qsort(sorted, 4, sizeof *sorted, schedulers_compare);
+    limit = sorted[below] + (below < 3 ? (place - (double)below) * (sorted[below + 1] - sorted[below]) : 0.0);
+    limit = fmin(fmax(limit, 1.0), most);
+    for (j = 0; j < 4; j++) data[j] = fmin(fmax(data[j], -limit), limit) / limit;
+}
+
+#define SCHEDULERS_SCALED "\"beta_start\": 0.00085, \"beta_end\": 0.012, \"beta_schedule\": \"scaled_linear\""
+#define SCHEDULERS_SCALED_TABLE "alphas_cumprod/scaled_linear_0.00085_0.012"
+
+/* DDPM with a learned variance, thresholded: without noise in the last step, and followed with that of diffusers, whose
+   smaller variance is 1e-20 there. */
+static void schedulers_learned(int follow, double most) {
+    schedulers_case c;
+    ssde_scheduler_desc desc = ssde_scheduler_defaults();
+    char config[400];
+    size_t k, i, n = 8;
+    desc.steps = n, desc.follow = follow;
+    sprintf(config,
+            "{\"_class_name\": \"DDPMScheduler\", " SCHEDULERS_SCALED
+            ", \"variance_type\": \"learned_range\", \"timestep_spacing\": \"trailing\", \"prediction_type\": "
+            "\"v_prediction\", \"thresholding\": true, \"dynamic_thresholding_ratio\": 0.8, \"sample_max_value\": %g}",
+            most);
+    if (schedulers_begin(&c, config, &desc, "vp", SCHEDULERS_SCALED_TABLE) != SSDE_OK) return;
+    schedulers_start(&c, 1.0);
+    for (k = 0; k < n; k++) {
+        size_t t = 1000 - k * 125 - 1;
+        double left = c.toy.alphas[t], next = k + 1 < n ? c.toy.alphas[t - 125] : 1.0, beta = 1.0 - left / next;
+        double low = log(fmax((1.0 - next) / (1.0 - left) * beta, 1e-20)), high = log(beta);
+        schedulers_ask(&c, (double)t, sqrt(left), sqrt(1.0 - left));
+        schedulers_draw(&c, SSDE_STREAM_PREDICTOR, k);
+        for (i = 0; i < SCHEDULERS_FLOATS; i++) {
+            double part = 0.5 * (sin(3.0 * (double)(float)c.y[i]) + 1.0);
+            if (i % 4 == 0) schedulers_threshold(c.data + i, 0.8, most);
+            c.noise[i] = exp(0.5 * (part * high + (1.0 - part) * low)) * (k + 1 < n || follow);
+        }
+        for (i = 0; i < SCHEDULERS_FLOATS; i++)
+            c.y[i] = sqrt(next) * beta / (1.0 - left) * c.data[i] +
+                     sqrt(left / next) * (1.0 - next) / (1.0 - left) * c.y[i] + c.noise[i] * (double)c.z[i];
+    }
+    schedulers_agree(&c, "learned_range");
+    schedulers_end(&c);
+}
+
+/* DDIM where timesteps are not 1000 / steps apart: from one to the next. fixed_large: no noise in the last step. */
+static void schedulers_plain(int ddpm) {
+    schedulers_case c;
+    ssde_scheduler_desc desc = ssde_scheduler_defaults();
+    size_t k, i, n = 7;
+    desc.steps = n;
+    if (schedulers_begin(&c,
+                         ddpm ? "{\"_class_name\": \"DDPMScheduler\", " SCHEDULERS_SCALED
+                                ", \"clip_sample\": false, \"timestep_spacing\": \"trailing\", \"variance_type\": "
+                                "\"fixed_large\"}"
+                              : "{\"_class_name\": \"DDIMScheduler\", " SCHEDULERS_SCALED
+                                ", \"clip_sample\": false, \"timestep_spacing\": \"trailing\"}",
+                         &desc, "vp", SCHEDULERS_SCALED_TABLE) != SSDE_OK)
+        return;
+    schedulers_start(&c, 1.0);
+    for (k = 0; k < n; k++) {
+        size_t t = (size_t)floor(1000.0 - (double)k * 1000.0 / 7.0 + 0.5) - 1;
+        size_t to = (size_t)floor(1000.0 - (double)(k + 1) * 1000.0 / 7.0 + 0.5) - 1;
+        double left = c.toy.alphas[t], next = k + 1 < n ? c.toy.alphas[to] : 1.0, beta = 1.0 - left / next;
+        double spread = ddpm ? (1.0 - next) / (1.0 - left) * beta : 0.0;
+        schedulers_ask(&c, (double)t, sqrt(left), sqrt(1.0 - left));
+        schedulers_draw(&c, SSDE_STREAM_PREDICTOR, k);
+        for (i = 0; i < SCHEDULERS_FLOATS; i++) {
+            c.y[i] = sqrt(next) * c.data[i] + sqrt(1.0 - next - spread) * c.noise[i];
+            if (ddpm && k + 1 < n) c.y[i] += sqrt(beta) * (double)c.z[i];
+        }
+    }
+    schedulers_agree(&c, ddpm ? "fixed_large" : "ddim");
+    schedulers_end(&c);
+}
+
+/* Euler with churn, in x / m: the model sees what was churned, at its noise, between two levels. */
+static void schedulers_churned(void) {
+    schedulers_case c;
+    ssde_scheduler_desc desc = ssde_scheduler_defaults();
+    double sigma[11];
+    size_t k, i, n = 10;
+    desc.steps = n, desc.s_churn = 3.0, desc.s_tmin = 0.2, desc.s_tmax = 30.0, desc.s_noise = 1.01;
+    if (schedulers_begin(&c, "{\"_class_name\": \"EDMEulerScheduler\", \"prediction_type\": \"v_prediction\"}", &desc,
+                         "edm", NULL) != SSDE_OK)
+        return;
+    CHECK(c.scheduler->output == SSDE_PREDICT_EDM && c.scheduler->sigma_data == -0.5);
+    for (k = 0; k < n; k++) {
+        double part = (double)k / 9.0, high = pow(80.0, 1.0 / 7.0), low = pow(0.002, 1.0 / 7.0);
+        sigma[k] = (double)(float)pow(high + part * (low - high), 7.0);
+    }
+    sigma[n] = 0.0;
+    schedulers_start(&c, sqrt(80.0 * 80.0 + 1.0));
+    for (k = 0; k < n; k++) {
+        double s = sigma[k], hat = s >= 0.2 && s <= 30.0 ? 1.3 * s : s;
+        schedulers_draw(&c, SSDE_STREAM_PREDICTOR, k);
+        for (i = 0; i < SCHEDULERS_FLOATS; i++) c.y[i] += 1.01 * sqrt(hat * hat - s * s) * (double)c.z[i];
+        for (i = 0; i < SCHEDULERS_FLOATS; i += 4) {
+            double noise[4], score[4];
+            schedulers_mixture(c.y + i, 1.0, hat, c.data + i, noise, score);
+        }
+        for (i = 0; i < SCHEDULERS_FLOATS; i++) c.y[i] = c.data[i] + sigma[k + 1] / hat * (c.y[i] - c.data[i]);
+    }
+    schedulers_agree(&c, "churn");
+    schedulers_end(&c);
+}
+
+/* score_sde's Euler-Maruyama on its own grid; the last step without noise. */
+static void schedulers_vp(void) {
+    schedulers_case c;
+    ssde_scheduler_desc desc = ssde_scheduler_defaults();
+    size_t k, i, n = 50;
+    desc.steps = n;
+    if (schedulers_begin(&c, "{\"_class_name\": \"ScoreSdeVpScheduler\", \"sampling_eps\": 0.01}", &desc, "vp_sde",
+                         NULL) != SSDE_OK)
+        return;
+    CHECK(c.scheduler->sde.num_scales == 2000 && c.scheduler->output == SSDE_PREDICT_NOISE);
+    schedulers_start(&c, 1.0);
+    for (k = 0; k < n; k++) {
+        double t = 1.0 - 0.99 * (double)k / 49.0, beta = 0.1 + 19.9 * t;
+        double a = exp(-0.25 * t * t * 19.9 - 0.05 * t), b = sqrt(1.0 - a * a);
+        schedulers_ask(&c, (double)(float)(999.0 * t), a, b);
+        schedulers_draw(&c, SSDE_STREAM_PREDICTOR, k);
+        for (i = 0; i < SCHEDULERS_FLOATS; i++) {
+            c.y[i] += (0.5 * beta * c.y[i] - beta * c.noise[i] / b) / 50.0;
+            if (k + 1 < n) c.y[i] += sqrt(beta / 50.0) * (double)c.z[i];
+        }
+    }
+    schedulers_agree(&c, "ScoreSdeVp");
+    schedulers_end(&c);
+}
+
+/* Stochastic flow matching: all noise is new in every step. */
+static void schedulers_flow(void) {
+    schedulers_case c;
+    ssde_scheduler_desc desc = ssde_scheduler_defaults();
+    double levels[6] = {1.0, 0.8, 0.5, 0.3, 0.05, 0.0}, shifted[6];
+    size_t k, i, n = 5;
+    desc.steps = n, desc.sigmas = levels;
+    if (schedulers_begin(&c,
+                         "{\"_class_name\": \"FlowMatchEulerDiscreteScheduler\", \"stochastic_sampling\": true, "
+                         "\"shift\": 2.0, \"shift_terminal\": 0.1}",
+                         &desc, "flow", NULL) != SSDE_OK)
+        return;
+    for (k = 0; k < n; k++) shifted[k] = 2.0 * levels[k] / (1.0 + levels[k]);
+    for (k = 0; k < n; k++) levels[k] = (double)(float)(1.0 - (1.0 - shifted[k]) * 0.9 / (1.0 - shifted[n - 1]));
+    schedulers_start(&c, 1.0);
+    for (k = 0; k < n; k++) {
+        schedulers_ask(&c, (double)(float)(levels[k] * 1000.0), 1.0 - levels[k], levels[k]);
+        schedulers_draw(&c, SSDE_STREAM_PREDICTOR, k);
+        for (i = 0; i < SCHEDULERS_FLOATS; i++)
+            c.y[i] = (1.0 - levels[k + 1]) * c.data[i] + levels[k + 1] * (double)c.z[i];
+    }
+    schedulers_agree(&c, "stochastic_sampling");
+    schedulers_end(&c);
+}
+
+static void test_scheduler_formulas(void) {
+    schedulers_learned(0, 1.3);
+    schedulers_learned(1, 10.0);
+    schedulers_learned(0, 1.0);
+    schedulers_plain(0);
+    schedulers_plain(1);
+    schedulers_churned();
+    schedulers_vp();
+    schedulers_flow();
+}
+
+/* ---- schedulers: levels and timesteps ---- */
+
+/* The run's sigma (of flows std) and what the network is told, step by step. */
+static void schedulers_levels(const char *config, const ssde_scheduler_desc *desc, const double *sigma,
+                              const double *label, size_t n, double tolerance) {
+    ssde_context context = ssde_context_defaults();
+    ssde_scheduler *scheduler = NULL;
+    size_t k;
+    CHECK_OK(ssde_scheduler_create(&context, &scheduler, config, strlen(config), desc));
+    if (!scheduler) {
+        check_report(__FILE__, __LINE__, "%s: %s", config, context.error);
+        return;
+    }
+    CHECK(scheduler->how.steps == n && scheduler->sde.num_scales == (int)n + 1);
+    for (k = 0; k <= n && scheduler->how.steps == n; k++) {
+        double mean, std, told;
+        CHECK_OK(ssdei_marginal(NULL, &scheduler->sde, scheduler->how.times[k], &mean, &std));
+        CHECK_OK(ssde_sde_label(NULL, &scheduler->sde, scheduler->how.times[k], &told));
+        CHECK_NEAR(scheduler->output == SSDE_PREDICT_FLOW ? std : std / mean, sigma[k], tolerance * sigma[k]);
+        if (k < n && label) CHECK_NEAR(told, label[k], 1e-4 * (1.0 + fabs(label[k])) * (label[k] != floor(label[k])));
+    }
+    ssde_scheduler_destroy(scheduler);
+}
+
+static double schedulers_sigma(const double *alphas, double t) {
+    int i = (int)t < 998 ? (int)t : 998;
+    double low = sqrt((1.0 - alphas[i]) / alphas[i]), high = sqrt((1.0 - alphas[i + 1]) / alphas[i + 1]);
+    return low + (t - i) * (high - low);
+}
+
+static void test_scheduler_levels(void) {
+    golden_file *golden = golden_open(GOLDEN_SCHEDULERS);
+    ssde_scheduler_desc desc = ssde_scheduler_defaults();
+    double alphas[1000], sigma[8], label[8], own[8];
+    size_t k, n = 4;
+    golden_doubles(golden, SCHEDULERS_SCALED_TABLE, alphas, 1000);
+    desc.steps = n;
+    sigma[n] = 0.0;
+
+    /* Lu's: equally spaced logarithms of the whole table, in whole timesteps */
+    for (k = 0; k < n; k++) {
+        double low = log(schedulers_sigma(alphas, 0.0)), high = log(schedulers_sigma(alphas, 999.0)), nearest = 1e9;
+        int i;
+        sigma[k] = exp(high + (double)k / 3.0 * (low - high));
+        for (i = 0; i < 1000; i++) {
+            double off = fabs(log(schedulers_sigma(alphas, (double)i)) - log(sigma[k]));
+            if (off < nearest) nearest = off, label[k] = (double)i;
+        }
+    }
+    schedulers_levels("{\"_class_name\": \"DPMSolverMultistepScheduler\", " SCHEDULERS_SCALED
+                      ", \"use_lu_lambdas\": true}",
+                      &desc, sigma, label, n, 2e-4);
+
+    /* Euler's fractions; halves of whole timesteps go to the even one: 499.5 is 500, 832.5 and 166.5 are 832 and 166 */
+    for (k = 0; k < n; k++) label[k] = 999.0 - 333.0 * (double)k, sigma[k] = schedulers_sigma(alphas, label[k]);
+    schedulers_levels("{\"_class_name\": \"EulerAncestralDiscreteScheduler\", " SCHEDULERS_SCALED "}", &desc, sigma,
+                      label, n, 2e-4);
+    desc.steps = n = 6;
+    for (k = 0; k < n; k++) label[k] = k == 1 ? 832.0 : k == 3 ? 500.0 : k == 5 ? 166.0 : 999.0 - 166.5 * (double)k;
+    for (k = 0; k < n; k++) label[k] = floor(label[k]), sigma[k] = schedulers_sigma(alphas, label[k]);
+    sigma[n] = 0.0;
+    label[3] = 500.0, sigma[3] = schedulers_sigma(alphas, 500.0);
+    schedulers_levels("{\"_class_name\": \"UniPCMultistepScheduler\", " SCHEDULERS_SCALED "}", &desc, sigma, label, n,
+                      2e-4);
+
+    /* given sigmas, and the fractions of timesteps that they are; given timesteps */
+    desc.steps = n = 3;
+    desc.sigmas = own;
+    for (k = 0; k < n; k++)
+        label[k] = 700.25 - 300.0 * (double)k, own[k] = sigma[k] = schedulers_sigma(alphas, label[k]);
+    own[n] = sigma[n] = 0.05;
+    for (k = 0; k < n; k++) { /* linear in log sigma, not in sigma */
+        double t = floor(label[k]), low = log(schedulers_sigma(alphas, t)),
+               high = log(schedulers_sigma(alphas, t + 1.0));
+        label[k] = t + (log(own[k]) - low) / (high - low);
+    }
+    schedulers_levels("{\"_class_name\": \"EulerDiscreteScheduler\", " SCHEDULERS_SCALED "}", &desc, sigma, label, n,
+                      1e-6);
+    desc.sigmas = NULL, desc.timesteps = own;
+    for (k = 0; k < n; k++) own[k] = label[k] = 900.0 - 250.0 * (double)k, sigma[k] = schedulers_sigma(alphas, own[k]);
+    sigma[n] = schedulers_sigma(alphas, 0.0);
+    schedulers_levels("{\"_class_name\": \"DPMSolverMultistepScheduler\", " SCHEDULERS_SCALED
+                      ", \"final_sigmas_type\": \"sigma_min\"}",
+                      &desc, sigma, label, n, 5e-4);
+    desc.timesteps = NULL;
+
+    /* log_linear: the levels and their timesteps; followed, one more, which no step reaches, and other timesteps */
+    for (desc.follow = 0; desc.follow < 2; desc.follow++) {
+        double low = log(schedulers_sigma(alphas, 0.0)), high = log(schedulers_sigma(alphas, 999.0));
+        for (k = 0; k < n; k++) sigma[k] = exp(high + (double)k / (desc.follow ? 3.0 : 2.0) * (low - high));
+        sigma[n] = desc.follow ? exp(low) : 0.0;
+        for (k = 0; k < n; k++) label[k] = 999.0 - 499.5 * (double)k;
+        schedulers_levels("{\"_class_name\": \"EulerDiscreteScheduler\", " SCHEDULERS_SCALED
+                          ", \"interpolation_type\": \"log_linear\"}",
+                          &desc, sigma, desc.follow ? label : NULL, n, 5e-4);
+    }
+    desc.follow = 0;
+
+    /* flows: shifted twice to the last; linear by mu; and under UniPC in whole timesteps */
+    for (k = 0; k < n; k++) {
+        double least = 3.0 * 0.001 / 1.002, s = 1.0 - (double)k / 2.0 * (1.0 - least);
+        sigma[k] = 3.0 * s / (1.0 + 2.0 * s), label[k] = 1000.0 * sigma[k];
+    }
+    sigma[n] = 0.0;
+    schedulers_levels("{\"_class_name\": \"FlowMatchEulerDiscreteScheduler\", \"shift\": 3}", &desc, sigma, label, n,
+                      1e-6);
+    for (k = 0; k < n; k++) {
+        double s = 1.0 - (double)k / 2.0 * 0.999;
+        sigma[k] = 0.7 / (0.7 + 1.0 / s - 1.0), label[k] = 1000.0 * sigma[k];
+    }
+    desc.mu = 0.7;
+    schedulers_levels(
+        "{\"_class_name\": \"FlowMatchEulerDiscreteScheduler\", \"use_dynamic_shifting\": true, "
+        "\"time_shift_type\": \"linear\"}",
+        &desc, sigma, label, n, 1e-6);
+    desc.mu = 0.0;
+    for (k = 0; k < n; k++) {
+        double s = 1.0 - (double)k / 3.0 * 0.999;
+        sigma[k] = 2.0 * s / (1.0 + s) - (k ? 0.0 : 1e-6), label[k] = floor(1000.0 * sigma[k]);
+    }
+    schedulers_levels(
+        "{\"_class_name\": \"UniPCMultistepScheduler\", \"use_flow_sigmas\": true, \"flow_shift\": 2, "
+        "\"prediction_type\": \"flow_prediction\"}",
+        &desc, sigma, label, n, 1e-6);
+    golden_close(golden);
+}
+
+/* ---- schedulers: what is refused ---- */
+
+static void schedulers_refused(const char *class_name, const char *keys, const ssde_scheduler_desc *desc,
+                               const char *words) {
+    ssde_context context = ssde_context_defaults();
+    ssde_scheduler *scheduler = NULL;
+    char config[600];
+    ssde_status status;
+    sprintf(config, "{\"_class_name\": \"%sScheduler\"%s%s}", class_name, *keys ? ", " : "", keys);
+    status = ssde_scheduler_create(&context, &scheduler, config, strlen(config), desc);
+    check_count++;
+    if (status == SSDE_OK || scheduler || !strstr(context.error, words))
+        check_report(__FILE__, __LINE__, "%s: status %d, '%s' does not say '%s'", config, (int)status, context.error,
+                     words);
+    ssde_scheduler_destroy(scheduler);
+}
+
+static void test_scheduler_refusals(void) {
+    static const double own[4] = {900.0, 500.0, 20.0, 0.0}, rising[3] = {20.0, 500.0, 900.0};
+    static const struct {
+        const char *class_name, *keys, *words;
+        size_t steps;
+    } cases[] = {
+        {"Foo", "", "'FooScheduler'", 0},
+        {"DDPM", "\"nonsense\": 1", "'nonsense' is a key", 0},
+        {"DDPM", "\"clip_sample\": true, \"clip_sample\": true", "'clip_sample' comes twice", 0},
+        {"DDPM", "\"clip_sample\": 1", "true or false", 0},
+        {"DDPM", "\"clip_sample_range\": -1", "clip_sample_range", 0},
+        {"DDPM", "\"steps_offset\": 0.5", "steps_offset", 0},
+        {"DDPM", "\"variance_type\": \"fixed_large_log\"", "NaN in diffusers", 0},
+        {"DDPM", "\"variance_type\": \"learned\"", "below 0", 0},
+        {"DDPM", "\"beta_schedule\": \"laplace\"", "'laplace', which is not known", 0},
+        {"DDPM", "\"beta_start\": 0", "beta_start", 0},
+        {"DDPM", "\"trained_betas\": [0.1, 0.2]", "trained_betas", 0},
+        {"DDPM", "\"steps_offset\": 1", "see 'steps_offset'", 1000},
+        {"DDPM", "\"rescale_betas_zero_snr\": true, \"timestep_spacing\": \"trailing\"", "no signal", 10},
+        {"DDPM", "\"timestep_spacing\": \"trailing\"", "61 are wanted, the last -1", 61},
+        {"DDIM", "\"timestep_spacing\": \"linspace\"", "timesteps", 1001},
+        {"DDIM", "\"thresholding\": true, \"sample_max_value\": 0.5", "sample_max_value", 0},
+        {"PNDM", "\"prediction_type\": \"sample\"", "'sample'", 0},
+        {"PNDM", "", "at least 4", 3},
+        {"EulerAncestralDiscrete", "\"prediction_type\": \"sample\"", "'sample'", 0},
+        {"EulerDiscrete", "\"use_karras_sigmas\": true, \"use_exponential_sigmas\": true", "both true", 0},
+        {"EulerDiscrete", "\"use_beta_sigmas\": true", "use_beta_sigmas", 0},
+        {"EulerDiscrete", "\"rescale_betas_zero_snr\": true", "wanted below the one before", 1000},
+        {"EulerDiscrete", "\"steps_offset\": 1, \"timestep_spacing\": \"leading\"", "see 'steps_offset'", 1000},
+        {"DPMSolverMultistep", "\"algorithm_type\": \"dpmsolver\"", "'final_sigmas_type' zero", 0},
+        {"DPMSolverMultistep", "\"solver_order\": 4", "solver_order", 0},
+        {"DPMSolverMultistep",
+         "\"solver_order\": 3, \"algorithm_type\": \"sde-dpmsolver\", \"final_sigmas_type\": \"sigma_min\"",
+         "solver_order", 20},
+        {"DPMSolverMultistep", "\"solver_order\": 3, \"use_karras_sigmas\": true, \"final_sigmas_type\": \"sigma_min\"",
+         "NaN", 15},
+        {"DPMSolverMultistep", "\"prediction_type\": \"flow_prediction\"", "use_flow_sigmas", 0},
+        {"UniPCMultistep", "\"use_karras_sigmas\": true, \"beta_schedule\": \"squaredcos_cap_v2\"",
+         "first two timesteps are both 999", 20},
+        {"DPMSolverMultistep", "", "wanted below", 1000},
+        {"UniPCMultistep", "\"solver_type\": \"bh1\"", "bh1, NaN", 0},
+        {"UniPCMultistep", "\"predict_x0\": false", "predict_x0", 0},
+        {"UniPCMultistep", "\"lower_order_final\": false", "lower_order_final", 0},
+        {"UniPCMultistep", "\"solver_p\": {}", "solver_p", 0},
+        {"UniPCMultistep", "\"disable_corrector\": [0.5]", "disable_corrector", 0},
+        {"EDMEuler", "\"prediction_type\": \"sample\"", "'sample'", 0},
+        {"EDMEuler", "\"sigma_max\": 0.001", "sigma_max", 0},
+        {"EDMDPMSolverMultistep", "\"solver_order\": 3, \"algorithm_type\": \"sde-dpmsolver++\"", "solver_order", 20},
+        {"FlowMatchEulerDiscrete", "\"use_dynamic_shifting\": true", "mu", 0},
+        {"FlowMatchEulerDiscrete", "\"invert_sigmas\": true", "invert_sigmas", 0},
+        {"ScoreSdeVe", "\"sampling_eps\": 0", "sampling_eps", 0},
+        {"ScoreSdeVp", "\"beta_min\": -1", "beta", 0},
+    };
+    /* keys of other classes, nulls, private ones and those that do nothing; Python's infinities where they stand */
+    static const char idle[] =
+        "{\"_class_name\": \"PNDMScheduler\", \"_diffusers_version\": \"0.6.0\", \"clip_sample\": false, "
+        "\"lambda_min_clipped\": -Infinity, \"nobody_knows\": null, \"trained_betas\": null, \"base_shift\": 0.5, "
+        "\"skip_prk_steps\": true, \"_other\": [{\"a\": 1}]}";
+    ssde_scheduler_desc desc = ssde_scheduler_defaults();
+    ssde_context context = ssde_context_defaults();
+    ssde_scheduler *scheduler = NULL;
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        desc.steps = cases[i].steps;
+        schedulers_refused(cases[i].class_name, cases[i].keys, &desc, cases[i].words);
+    }
+    desc.steps = 3;
+    desc.timesteps = rising;
+    schedulers_refused("DDIM", "", &desc, "wanted below");
+    schedulers_refused("EulerDiscrete", "\"use_karras_sigmas\": true", &desc, "timesteps is given");
+    schedulers_refused("PNDM", "", &desc, "timesteps is given");
+    desc.timesteps = NULL, desc.sigmas = own;
+    schedulers_refused("DDPM", "", &desc, "sigmas is given");
+    desc.steps = 0;
+    schedulers_refused("EulerDiscrete", "", &desc, "steps is 0");
+    desc = ssde_scheduler_defaults();
+    desc.eta = 0.5;
+    schedulers_refused("DDPM", "", &desc, "eta is given");
+    desc.eta = 1.5;
+    schedulers_refused("DDIM", "", &desc, "eta is 1.5");
+    desc.eta = 0.0, desc.s_churn = 1.0;
+    schedulers_refused("HeunDiscrete", "", &desc, "s_churn is given");
+    desc.s_churn = 0.0, desc.mu = 1.0;
+    schedulers_refused("FlowMatchEulerDiscrete", "", &desc, "mu is given");
+    desc.mu = 0.0, desc.follow = 1;
+    schedulers_refused("HeunDiscrete", "\"beta_schedule\": \"squaredcos_cap_v2\"", &desc, "not followed");
+    CHECK_OK(ssde_scheduler_create(&context, &scheduler, idle, strlen(idle), NULL));
+    ssde_scheduler_destroy(scheduler);
+    CHECK_FAILS(&context, ssde_scheduler_create(&context, &scheduler, "{}", 2, NULL), SSDE_ERROR_FORMAT, "_class_name");
+    for (i = 0; i + 1 < sizeof idle - 1; i++)
+        CHECK_STATUS(ssde_scheduler_create(&context, &scheduler, idle, i, NULL), SSDE_ERROR_FORMAT);
+}
+
+/* From a file what is made of memory; an allocation that fails is said, and nothing leaks. */
+static void test_scheduler_file(void) {
+    static const char config[] = "{\"_class_name\": \"EulerDiscreteScheduler\", \"use_karras_sigmas\": true}";
+    ssde_context context = ssde_context_defaults();
+    ssde_scheduler *scheduler = NULL, *loaded = NULL;
+    FILE *stream = fopen("tests/scheduler.tmp", "wb");
+    CHECK(stream && fwrite(config, 1, sizeof config - 1, stream) == sizeof config - 1);
+    if (stream) fclose(stream);
+    CHECK_OK(ssde_scheduler_create(&context, &scheduler, config, sizeof config - 1, NULL));
+    CHECK_OK(ssde_scheduler_load(&context, &loaded, "tests/scheduler.tmp", NULL));
+    if (scheduler && loaded) {
+        size_t levels = (size_t)scheduler->sde.num_scales;
+        CHECK(levels == 51 && loaded->sde.num_scales == 51 && loaded->how.steps == 50);
+        CHECK_SAME(loaded->sde.level_std, scheduler->sde.level_std, levels * sizeof(double));
+        CHECK_SAME(loaded->sde.level_label, scheduler->sde.level_label, levels * sizeof(double));
+        CHECK_SAME(loaded->how.times, scheduler->how.times, levels * sizeof(double));
+    }
+    ssde_scheduler_destroy(scheduler);
+    ssde_scheduler_destroy(loaded);
+    ssde_scheduler_destroy(NULL);
+    remove("tests/scheduler.tmp");
+    CHECK_FAILS(&context, ssde_scheduler_load(&context, &loaded, "tests/scheduler.tmp", NULL), SSDE_ERROR_FILE,
+                "scheduler.tmp");
+    CHECK(!loaded);
+}
+
+#define TEST_SCHEDULERS_LIST(X) \
+    X(scheduler_golden)         \
+    X(scheduler_formulas)       \
+    X(scheduler_levels)         \
+    X(scheduler_refusals)       \
+    X(scheduler_file)
 
 #endif

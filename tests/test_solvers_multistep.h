@@ -544,7 +544,8 @@ static void test_sampler_churned_euler(void) {
         for (way = 0; way < 5; way++) {
             for (heavy = 0; heavy < 2; heavy++) {
                 ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_DDIM, 0, 0.0);
-                double x[PUBLISHED_DIM], y[PUBLISHED_DIM], gamma = heavy ? sqrt(2.0) - 1.0 : 2.0 / PUBLISHED_STEPS;
+                double x[PUBLISHED_DIM], y[PUBLISHED_DIM],
+                    gamma = heavy ? sqrt(2.0) - 1.0 : 2.0 / (double)PUBLISHED_STEPS;
                 double scale = run.s[0];
                 how.given_start = how.skip_denoise = 1;
                 how.s_churn = heavy ? 100.0 : 2.0, how.s_tmin = 0.05, how.s_tmax = 0.5 * scale, how.s_noise = 1.003;

@@ -7,8 +7,8 @@
 
    A test's name begins with its room, an anchor of the headers: `tests/tests files` runs what stands behind >>files.
    Rooms: context tensor random files sde simulation loss mixture kernels operations net run networks score_net
-   classifier configurations train models grid path sampler condition guidance clip ode flow likelihood distance; across
-   all headers: math memory errors.
+   classifier configurations train models grid path sampler scheduler condition guidance clip ode flow likelihood
+   distance; across all headers: math memory errors.
 */
 #define SCORESDE_KEEP_MACROS /* the tests look inside */
 #define SCORESDE_IMPLEMENTATION
@@ -36,6 +36,7 @@
 #include "test_nn_train.h"
 #include "test_nn_unet2d.h"
 #include "test_nonlinear.h"
+#include "test_schedulers.h"
 #include "test_solvers_clip.h"
 #include "test_solvers_condition.h"
 #include "test_solvers_distance.h"
@@ -58,10 +59,10 @@ static const test all_tests[] = {
                 TEST_NN_TRAIN_LIST(TEST_ENTRY) TEST_NN_MODELS_LIST(TEST_ENTRY) TEST_NN_EXPORT_LIST(TEST_ENTRY)
                     TEST_NN_REFINENET_LIST(TEST_ENTRY) TEST_NN_UNET2D_LIST(TEST_ENTRY) TEST_NN_OPENAI_LIST(TEST_ENTRY)
                         TEST_SOLVERS_SAMPLER_LIST(TEST_ENTRY) TEST_SOLVERS_STEPS_LIST(TEST_ENTRY)
-                            TEST_SOLVERS_CONDITION_LIST(TEST_ENTRY) TEST_SOLVERS_CLIP_LIST(TEST_ENTRY)
-                                TEST_SOLVERS_FLOW_LIST(TEST_ENTRY) TEST_SOLVERS_MULTISTEP_LIST(TEST_ENTRY)
-                                    TEST_SOLVERS_DISTANCE_LIST(TEST_ENTRY) TEST_NONLINEAR_LIST(TEST_ENTRY)
-                                        TEST_ACROSS_LIST(TEST_ENTRY)};
+                            TEST_SCHEDULERS_LIST(TEST_ENTRY) TEST_SOLVERS_CONDITION_LIST(TEST_ENTRY)
+                                TEST_SOLVERS_CLIP_LIST(TEST_ENTRY) TEST_SOLVERS_FLOW_LIST(TEST_ENTRY)
+                                    TEST_SOLVERS_MULTISTEP_LIST(TEST_ENTRY) TEST_SOLVERS_DISTANCE_LIST(TEST_ENTRY)
+                                        TEST_NONLINEAR_LIST(TEST_ENTRY) TEST_ACROSS_LIST(TEST_ENTRY)};
 enum { TEST_COUNT = sizeof all_tests / sizeof all_tests[0] };
 
 /* A NAME selects the test of that name and all whose name continues it with '_': a room, or part of one. */

@@ -18,7 +18,8 @@ ddpmpp_vp.trained.pth, whose training draws from PyTorch's generator, are always
 with the one beside this script.
 
 The files df_NAME.* are not made here: they hold what diffusers' modules at 58eb52c (0.40.0.dev0) return for weights drawn
-at random, under the same PyTorch on the CPU in single precision.
+at random, under the same PyTorch on the CPU in single precision. Nor are gd_NAME.*: the same of the modules and the
+training loop's state dicts of guided-diffusion at 22e0df8, whose Gaussian diffusion gave mean, log variance and x(0).
 """
 import argparse
 import collections
