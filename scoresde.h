@@ -1109,9 +1109,11 @@ enum {
     SSDEI_PIECE = 16384      /* bytes that are read or written at a time; no stack has room for them */
 };
 
-/* For CRC-32, eight bytes at a time: of[k] has each byte's share when k bytes follow it. */
+/* For CRC-32, eight bytes at a time: of[k] has each byte's share when k bytes follow it; beyond[k], of byte k of the
+   register, when SSDEI_CRC_BLOCK zeros do. */
+enum { SSDEI_CRC_BLOCK = 512 };
 typedef struct ssdei_crc_tables {
-    uint32_t of[8][256];
+    uint32_t of[8][256], beyond[4][256];
 } ssdei_crc_tables;
 
 /* A file being written beside its final name. Writes after a failure do nothing; commit flushes to the disk and
@@ -1151,8 +1153,10 @@ typedef struct ssdei_tensor_writer {
     size_t count, capacity, put; /* of declared; how many have been put */
     uint32_t crc;                /* the header's */
     size_t digits;               /* where it has that */
+    int plain;                   /* without checksums, for other programs */
 } ssdei_tensor_writer;
 void ssdei_tensor_writer_begin(ssdei_tensor_writer *writer, ssde_context *context);
+void ssdei_tensor_writer_begin_plain(ssdei_tensor_writer *writer, ssde_context *context);
 void ssdei_tensor_writer_metadata(ssdei_tensor_writer *writer, const char *key, const char *value);
 void ssdei_tensor_writer_declare(ssdei_tensor_writer *writer, const char *prefix, const char *name, int rank,
                                  const size_t *shape);
@@ -3425,17 +3429,49 @@ static void ssdei_crc32_tables(ssdei_crc_tables *tables) {
             tables->of[k][i] = crc >> 8 ^ tables->of[0][crc & 255];
         }
     }
+    for (k = 0; k < 4; k++) { /* which are linear: of a byte's bits, then of their sums */
+        for (bit = 0; bit < 8; bit++) {
+            crc = (uint32_t)1 << (8 * k + bit);
+            for (i = 0; i < SSDEI_CRC_BLOCK; i++) crc = crc >> 8 ^ tables->of[0][crc & 255];
+            tables->beyond[k][1u << bit] = crc;
+        }
+        tables->beyond[k][0] = 0;
+        for (i = 1; i < 256; i++)
+            tables->beyond[k][i] = tables->beyond[k][i & (i - 1)] ^ tables->beyond[k][i & (~i + 1)];
+    }
 }
 
-/* Of what follows bytes whose CRC is given, or 0. */
+/* The register behind eight more bytes. */
+SSDEI_INLINE uint32_t ssdei_crc_step(const uint32_t (*of)[256], uint32_t crc, const unsigned char *bytes) {
+    uint32_t low = crc ^ ssdei_word_at(bytes), high = ssdei_word_at(bytes + 4);
+    return of[7][low & 255] ^ of[6][low >> 8 & 255] ^ of[5][low >> 16 & 255] ^ of[4][low >> 24] ^ of[3][high & 255] ^
+           of[2][high >> 8 & 255] ^ of[1][high >> 16 & 255] ^ of[0][high >> 24];
+}
+
+SSDEI_INLINE uint32_t ssdei_crc_beyond(const ssdei_crc_tables *tables, uint32_t crc) {
+    return tables->beyond[0][crc & 255] ^ tables->beyond[1][crc >> 8 & 255] ^ tables->beyond[2][crc >> 16 & 255] ^
+           tables->beyond[3][crc >> 24];
+}
+
+/* Of what follows bytes whose CRC is given, or 0. Four blocks side by side, since each step waits for its last. */
 static uint32_t ssdei_crc32(const ssdei_crc_tables *tables, uint32_t crc, const unsigned char *bytes, size_t size) {
     const uint32_t(*of)[256] = tables->of;
+    const size_t block = SSDEI_CRC_BLOCK;
+    size_t i;
     crc = ~crc;
-    for (; size >= 8; size -= 8, bytes += 8) {
-        uint32_t low = crc ^ ssdei_word_at(bytes), high = ssdei_word_at(bytes + 4);
-        crc = of[7][low & 255] ^ of[6][low >> 8 & 255] ^ of[5][low >> 16 & 255] ^ of[4][low >> 24] ^ of[3][high & 255] ^
-              of[2][high >> 8 & 255] ^ of[1][high >> 16 & 255] ^ of[0][high >> 24];
+    for (; size >= 4 * block; size -= 4 * block, bytes += 4 * block) {
+        uint32_t second = 0, third = 0, fourth = 0;
+        for (i = 0; i < block; i += 8) {
+            crc = ssdei_crc_step(of, crc, bytes + i);
+            second = ssdei_crc_step(of, second, bytes + block + i);
+            third = ssdei_crc_step(of, third, bytes + 2 * block + i);
+            fourth = ssdei_crc_step(of, fourth, bytes + 3 * block + i);
+        }
+        crc = ssdei_crc_beyond(tables, crc) ^ second;
+        crc = ssdei_crc_beyond(tables, crc) ^ third;
+        crc = ssdei_crc_beyond(tables, crc) ^ fourth;
     }
+    for (; size >= 8; size -= 8, bytes += 8) crc = ssdei_crc_step(of, crc, bytes);
     for (; size; size--) crc = crc >> 8 ^ of[0][(crc ^ *bytes++) & 255];
     return ~crc;
 }
@@ -5157,6 +5193,14 @@ void ssdei_tensor_writer_begin(ssdei_tensor_writer *writer, ssde_context *contex
     writer->digits = writer->header.size - 9;
 }
 
+/* As PyTorch's files are. */
+void ssdei_tensor_writer_begin_plain(ssdei_tensor_writer *writer, ssde_context *context) {
+    ssdei_tensor_writer_begin(writer, context);
+    writer->plain = 1;
+    writer->header.size = 0;
+    ssdei_text_add(&writer->header, "{\"__metadata__\":{\"format\":\"pt\"");
+}
+
 static void ssdei_tensor_writer_key(ssdei_tensor_writer *writer, const char *key, const char *value) {
     ssdei_text_add(&writer->header, ",");
     ssdei_text_add_string(&writer->header, key);
@@ -5175,7 +5219,7 @@ static void ssdei_tensor_writer_expect(ssdei_tensor_writer *writer, const char *
     char key[SSDEI_TENSOR_NAME_MOST + sizeof SSDEI_CRC_KEY + 1];
     void *array = writer->declared;
     snprintf(key, sizeof key, SSDEI_CRC_KEY ":%s", name);
-    ssdei_tensor_writer_key(writer, key, "00000000");
+    if (!writer->plain) ssdei_tensor_writer_key(writer, key, "00000000");
     if (writer->header.status == SSDE_OK)
         writer->header.status =
             ssdei_grow(writer->header.context, &array, &writer->capacity, writer->count, 1, sizeof *writer->declared);
@@ -5236,14 +5280,15 @@ static void ssdei_tensor_writer_digits(ssdei_tensor_writer *writer, size_t at, u
 /* All values of the tensor that is next. */
 void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *values, size_t count) {
     const ssdei_declared *declared = &writer->declared[writer->put++];
-    uint32_t crc = ssdei_writer_put_floats(&writer->file, values, count, writer->tables);
+    uint32_t crc = ssdei_writer_put_floats(&writer->file, values, count, writer->plain ? NULL : writer->tables);
+    if (writer->plain) return;
     ssdei_tensor_writer_digits(writer, declared->digits, crc);
     writer->crc += ssdei_crc32_number(writer->tables, declared->crc, crc);
 }
 
 ssde_status ssdei_tensor_writer_settle(ssdei_tensor_writer *writer, ssde_status status) {
     ssdei_writer *file = &writer->file;
-    if (status == SSDE_OK && file->status == SSDE_OK) {
+    if (status == SSDE_OK && file->status == SSDE_OK && !writer->plain) {
         ssdei_tensor_writer_digits(writer, writer->digits, writer->crc);
         if (fseek(file->file, 8, SEEK_SET)) ssdei_writer_fail(file, "cannot write to '%.180s': is the disk full?");
         ssdei_writer_put(file, writer->header.data, writer->header.size);

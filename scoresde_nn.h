@@ -11961,8 +11961,7 @@ static ssde_status ssdei_export_weights(const ssdei_export *out, const char *pat
     ssde_status status;
     float *scratch;
     size_t i;
-    ssdei_tensor_writer_begin(writer, context);
-    ssdei_tensor_writer_metadata(writer, "format", "pt");
+    ssdei_tensor_writer_begin_plain(writer, context);
     for (i = 0; i < out->net->parameter_count; i++) {
         const ssdei_parameter parameter = ssdei_export_parameter(out, i);
         ssdei_tensor_writer_declare(writer, "", parameter.info.name, parameter.info.rank, parameter.info.shape);

@@ -96,7 +96,7 @@ static inline int by_size(const void *a, const void *b) {
 /* ---- options ---- */
 
 /* Positive numbers between commas; whether there are exactly count. */
-static int read_numbers(const char *text, int count, int *numbers) {
+static inline int read_numbers(const char *text, int count, int *numbers) {
     int i;
     for (i = 0; i < count; i++) {
         char *end;
@@ -108,7 +108,7 @@ static int read_numbers(const char *text, int count, int *numbers) {
     return 1;
 }
 
-static int read_tier(const char *text, ssde_context *context) {
+static inline int read_tier(const char *text, ssde_context *context) {
     int tier;
     for (tier = SSDE_TIER_SCALAR; tier < SSDE_TIER_COUNT; tier++) {
         if (strcmp(text, ssde_tier_name((ssde_tier)tier))) continue;
@@ -119,7 +119,7 @@ static int read_tier(const char *text, ssde_context *context) {
 }
 
 /* The index of one of `count` names; count: none. */
-static int read_name(const char *text, const char *const *names, int count) {
+static inline int read_name(const char *text, const char *const *names, int count) {
     int i = 0;
     while (i < count && strcmp(text, names[i])) i++;
     return i;
