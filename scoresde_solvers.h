@@ -3516,6 +3516,7 @@ static ssde_status ssdei_ddim_churned(const ssdei_setting *setting, ssdei_step_p
 static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     double mean, std, mean_next, std_next;
     if (setting->how.s_churn > 0.0 && !ssdei_beyond(setting, plan->t0)) ssdei_try(ssdei_ddim_churned(setting, plan));
+    if (!setting->how.clip.keep_noise && setting->how.variance != SSDE_VARIANCE_LEARNED) return SSDE_OK;
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
     plan->second.score = ssdei_beyond(setting, plan->t0) ? mean_next : mean_next / mean * std * std;
