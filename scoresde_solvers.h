@@ -4745,7 +4745,7 @@ typedef struct ssdei_scheduler_config {
     double flow_shift, shift, use_dynamic_shifting, time_shift_type, shift_terminal;
     double invert_sigmas, stochastic_sampling;
     double snr, sampling_eps, correct_steps, beta_min, beta_max;
-    double ignored;
+    double predict_epsilon;
     ssdei_json trained_betas, disable_corrector; /* cursors at their values; size 0: none */
 } ssdei_scheduler_config;
 
@@ -4793,6 +4793,7 @@ static const ssdei_scheduler_key ssdei_scheduler_keys[] = {
               "epsilon sample v_prediction - original_sample"),
     SSDEI_KEY(prediction_type, SSDEI_SCHEDULER_LOGS, WORD, SSDEI_PREDICTS_EPSILON,
               "epsilon sample v_prediction flow_prediction"),
+    SSDEI_KEY(predict_epsilon, SSDEI_SCHEDULER_ALL, FLAG, 1.0, NULL), /* releases before 0.10 */
     SSDEI_KEY(variance_type, SSDEI_SCHEDULER_DDPM, WORD, SSDEI_VARIES_SMALL,
               "fixed_small fixed_small_log fixed_large learned_range"),
     SSDEI_KEY(clip_sample, SSDEI_SCHEDULER_DDPM | SSDEI_SCHEDULER_DDIM, FLAG, 1.0, NULL),
@@ -5096,6 +5097,7 @@ static ssde_status ssdei_scheduler_spacing(ssdei_scheduling *w, size_t points, d
                      count, n);
             return ssdei_scheduler_refuse(w, "timestep_spacing", problem);
         }
+        if (!(count >= 1.0)) return ssdei_scheduler_refuse(w, "lambda_min_clipped", "leaves no timestep");
         w->steps = (size_t)count;
     }
     for (k = 0; k < w->steps; k++) {
@@ -5715,6 +5717,8 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
         return ssdei_scheduler_refuse(w, "shift_terminal", "is of flows, and between 0 and 1");
     if (c->prediction_type == SSDEI_PREDICTS_FLOW && c->use_flow_sigmas == 0.0)
         return ssdei_scheduler_refuse(w, "prediction_type", "is 'flow_prediction' without 'use_flow_sigmas'");
+    if (c->predict_epsilon == 0.0 && c->prediction_type != SSDEI_PREDICTS_SAMPLE)
+        return ssdei_scheduler_refuse(w, "predict_epsilon", "is false: wanted 'prediction_type' sample");
     if (w->edm && !(c->sigma_min > 0.0 && c->sigma_max > c->sigma_min && c->sigma_max <= 1e30 && c->rho > 0.0))
         return ssdei_scheduler_refuse(w, "sigma_max", "is not above 'sigma_min' above 0, or 'rho' not above 0");
     return ssdei_scheduler_check_desc(w);

@@ -1636,7 +1636,7 @@ static void test_score_net_output_solvers(void) {
 /* What a network cannot mean is refused, by whatever takes it. */
 static void test_score_net_output_errors(void) {
     const ssde_sde sdes[2] = {ssde_ve(0.01, 20.0), ssde_vp(0.1, 20.0)};
-    const double bad[4] = {-1.0, 1e-7, 1e7, (double)NAN};
+    const double bad[4] = {-1e-7, 1e-7, 1e7, (double)NAN};
     ssde_context context = ssde_context_defaults();
     ssde_score_net_desc how = ssde_score_net_defaults();
     ssde_score_net *score_net = NULL;

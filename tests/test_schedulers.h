@@ -836,6 +836,7 @@ static void test_scheduler_refusals(void) {
         {"DDPM", "\"variance_type\": \"learned\"", "below 0", 0},
         {"DDPM", "\"beta_schedule\": \"laplace\"", "'laplace', which is not known", 0},
         {"DDPM", "\"beta_start\": 0", "beta_start", 0},
+        {"DDPM", "\"predict_epsilon\": false", "predict_epsilon", 0},
         {"DDPM", "\"trained_betas\": [0.1, 0.2]", "trained_betas", 0},
         {"DDPM", "\"steps_offset\": 1", "see 'steps_offset'", 1000},
         {"DDPM", "\"rescale_betas_zero_snr\": true, \"timestep_spacing\": \"trailing\"", "no signal", 10},
