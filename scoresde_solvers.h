@@ -612,6 +612,7 @@ ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_co
    Where diffusers is wrong, this is right, unless `follow` is set:
      - DDIM, PNDM: a step goes to the next timestep; there by 1000 / steps, rounded down, whatever the spacing, and the
        next one takes it for its own.
+     - PNDM of v_prediction: noises are summed, which makes it of order 2; there v's are, of order 1.
      - DDPM: the last step has no noise; there fixed_large has, and learned_range, unless the last timestep is 0.
      - s_churn: the model sees the x that was churned, at its noise; there x and the timestep from before.
      - DPM-Solver of order 3, sde-dpmsolver++: the third term is that of the limit of short steps, and vanishes in it.
@@ -5585,7 +5586,7 @@ static ssde_status ssdei_scheduler_flow(ssdei_scheduling *w) {
     return SSDE_OK;
 }
 
-/* Sums what the network puts out, with its stages where diffusers has them. */
+/* Followed: sums what the network puts out, with its stages where diffusers has them. */
 static ssde_status ssdei_scheduler_pndm(ssdei_scheduling *w) {
     ssde_pndm *pndm = &w->run.how.pndm;
     int skip = w->config.skip_prk_steps != 0.0;
@@ -5594,8 +5595,8 @@ static ssde_status ssdei_scheduler_pndm(ssdei_scheduling *w) {
         w->run.how.predictor = SSDE_PREDICTOR_DDIM;
         return SSDE_OK;
     }
-    pndm->sums = w->run.output;
     pndm->heun_start = skip;
+    if (w->how.follow) pndm->sums = w->run.output;
     if (w->how.follow) pndm->step = (double)(w->trained / w->steps) / (double)(w->levels - 1);
     if (skip || w->steps >= 4) return SSDE_OK;
     return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
