@@ -8199,11 +8199,11 @@ ssde_status ssde_largest_distance(ssde_context *context, const float *x, size_t 
 
 /* The integral of the normal density from radius - 3 ratio to radius + 3 ratio, by Simpson's rule to 1e-9. */
 static double ssdei_levels_overlap(double dim, double ratio) {
-    enum { HALVES = 128 };
-    double radius = sqrt(2.0 * dim) * (ratio - 1.0), step = 3.0 * ratio / HALVES, sum = 0.0;
+    const int halves = 128;
+    double radius = sqrt(2.0 * dim) * (ratio - 1.0), step = 3.0 * ratio / halves, sum = 0.0;
     int i;
-    for (i = -HALVES; i <= HALVES; i++) {
-        double x = radius + i * step, weight = i == -HALVES || i == HALVES ? 1.0 : i % 2 ? 4.0 : 2.0;
+    for (i = -halves; i <= halves; i++) {
+        double x = radius + i * step, weight = i == -halves || i == halves ? 1.0 : i % 2 ? 4.0 : 2.0;
         sum += weight * ssdei_math_exp(-0.5 * x * x);
     }
     return sum * step / (3.0 * sqrt(6.28318530717958647693));

@@ -5235,7 +5235,7 @@ static ssde_status ssdei_scheduler_euler_levels(ssdei_scheduling *w) {
     const ssdei_scheduler_config *c = &w->config;
     double lowest = w->log_table[0], highest = w->log_table[w->trained - 1];
     int given = ssdei_scheduler_given(w), logs = c->interpolation_type != 0.0 && !given, respaced = 0;
-    int noised = c->timestep_type != 0.0 && c->prediction_type == SSDEI_PREDICTS_V;
+    int noised = c->timestep_type != 0.0 && c->prediction_type == (double)SSDEI_PREDICTS_V;
     size_t k;
     if (!given) {
         ssdei_try(ssdei_scheduler_timesteps(w, w->steps, (double)w->trained, 0));
@@ -5288,7 +5288,8 @@ static ssde_status ssdei_scheduler_log_levels(ssdei_scheduling *w) {
         end -= 1.0;
     }
     if (!ssdei_scheduler_given(w)) {
-        ssdei_try(ssdei_scheduler_timesteps(w, w->steps + (c->timestep_spacing != SSDEI_SPACING_TRAILING), end, 1));
+        ssdei_try(
+            ssdei_scheduler_timesteps(w, w->steps + (c->timestep_spacing != (double)SSDEI_SPACING_TRAILING), end, 1));
         for (k = 0; k < w->steps; k++) w->sigma[k] = ssdei_scheduler_interpolate(w, w->label[k]);
         respaced = ssdei_scheduler_respaced(w, w->sigma_table[0], w->sigma_table[w->trained - 1]);
         if (respaced && !dpm) least = w->sigma[w->steps - 1];
@@ -5424,7 +5425,7 @@ static ssde_status ssdei_scheduler_chain_levels(ssdei_scheduling *w) {
 /* ---- scheduler: samplers ---- */
 
 static ssde_status ssdei_scheduler_no_signal(const ssdei_scheduling *w) {
-    if (w->mean[w->trained - 1] != 0.0 || w->config.prediction_type != SSDEI_PREDICTS_EPSILON) return SSDE_OK;
+    if (w->mean[w->trained - 1] != 0.0 || w->config.prediction_type != (double)SSDEI_PREDICTS_EPSILON) return SSDE_OK;
     if (w->label[0] < (double)w->trained - 1.0) return SSDE_OK;
     return ssdei_scheduler_refuse(w, "prediction_type",
                                   "is 'epsilon', and the first timestep has no signal: x says nothing else than the "
@@ -5472,7 +5473,7 @@ static ssde_status ssdei_scheduler_ddim(ssdei_scheduling *w) {
 /* x there is x / m: noise of the greatest sigma, or of what has that beside data of scale 1. */
 static ssde_status ssdei_scheduler_euler(ssdei_scheduling *w) {
     ssde_sampler_desc *how = &w->run.how;
-    double sigma = w->sigma[0], leading = w->config.timestep_spacing == SSDEI_SPACING_LEADING;
+    double sigma = w->sigma[0], leading = w->config.timestep_spacing == (double)SSDEI_SPACING_LEADING;
     double n = (double)w->steps;
     w->run.sde.prior_std = leading != 0.0 ? 1.0 : sigma / sqrt(1.0 + sigma * sigma);
     if (w->kind == SSDEI_SCHEDULER_HEUN && w->how.follow && sigma > 1e4)
@@ -5523,7 +5524,7 @@ static ssde_status ssdei_scheduler_dpm(ssdei_scheduling *w) {
     if ((noise || solver == SSDEI_SOLVER_DEIS) && (zero || c->final_sigmas_type == 0.0))
         return ssdei_scheduler_refuse(w, "algorithm_type",
                                       "is not one that diffusers takes with 'final_sigmas_type' zero");
-    if (noise && c->prediction_type == SSDEI_PREDICTS_FLOW)
+    if (noise && c->prediction_type == (double)SSDEI_PREDICTS_FLOW)
         return ssdei_scheduler_refuse(w, "algorithm_type", "is of noise, 'prediction_type' flow_prediction");
     how->predictor = c->solver_order == 3.0 ? SSDE_PREDICTOR_DPM_SOLVER_3M : SSDE_PREDICTOR_DPM_SOLVER_2M;
     how->eta = sde;
@@ -5561,7 +5562,7 @@ static ssde_status ssdei_scheduler_unipc(ssdei_scheduling *w) {
     if (zero && m->noise) return ssdei_scheduler_refuse(w, "predict_x0", "is false, NaN in the step into sigma 0");
     if (zero && !m->fewer_at_end && m->order > 1 && w->steps > 1)
         return ssdei_scheduler_refuse(w, "lower_order_final", "is false, NaN in the step into sigma 0");
-    if (m->noise && c->prediction_type == SSDEI_PREDICTS_FLOW)
+    if (m->noise && c->prediction_type == (double)SSDEI_PREDICTS_FLOW)
         return ssdei_scheduler_refuse(w, "predict_x0", "is false, 'prediction_type' flow_prediction");
     if (m->noise && c->thresholding != 0.0)
         return ssdei_scheduler_refuse(w, "thresholding", "is true where 'predict_x0' is false, which leaves it out");
@@ -5716,9 +5717,9 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
                          "mu is given, 'use_dynamic_shifting' of a flow's scheduler is not true");
     if (c->shift_terminal != 0.0 && (!w->flow || !(c->shift_terminal > 0.0 && c->shift_terminal < 1.0)))
         return ssdei_scheduler_refuse(w, "shift_terminal", "is of flows, and between 0 and 1");
-    if (c->prediction_type == SSDEI_PREDICTS_FLOW && c->use_flow_sigmas == 0.0)
+    if (c->prediction_type == (double)SSDEI_PREDICTS_FLOW && c->use_flow_sigmas == 0.0)
         return ssdei_scheduler_refuse(w, "prediction_type", "is 'flow_prediction' without 'use_flow_sigmas'");
-    if (c->predict_epsilon == 0.0 && c->prediction_type != SSDEI_PREDICTS_SAMPLE)
+    if (c->predict_epsilon == 0.0 && c->prediction_type != (double)SSDEI_PREDICTS_SAMPLE)
         return ssdei_scheduler_refuse(w, "predict_epsilon", "is false: wanted 'prediction_type' sample");
     if (w->edm && !(c->sigma_min > 0.0 && c->sigma_max > c->sigma_min && c->sigma_max <= 1e30 && c->rho > 0.0))
         return ssdei_scheduler_refuse(w, "sigma_max", "is not above 'sigma_min' above 0, or 'rho' not above 0");
