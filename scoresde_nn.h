@@ -7089,18 +7089,18 @@ typedef struct ssdei_stage {
     int late; /* the parameters of its refinement stand behind those of the one above */
 } ssdei_stage;
 enum { SSDEI_MOST_STAGES = 6 };
-static const ssdei_stage ssdei_stages_64[SSDEI_MOST_STAGES + 1] = {
-    {"res1", "refine4", 1, 1, 0, 1, 0}, {"res2", "refine3", 2, 1, 1, 1, 0}, {"res3", "refine2", 2, 2, 0, 2, 0},
-    {"res4", "refine1", 2, 2, 0, 4, 0}, {NULL, NULL, 0, 0, 0, 0, 0},        {NULL, NULL, 0, 0, 0, 0, 0},
-    {NULL, NULL, 0, 0, 0, 0, 0}};
-static const ssdei_stage ssdei_stages_128[SSDEI_MOST_STAGES + 1] = {
-    {"res1", "refine5", 1, 1, 0, 1, 0}, {"res2", "refine4", 2, 1, 1, 1, 0}, {"res3", "refine3", 2, 2, 1, 1, 0},
-    {"res4", "refine2", 4, 2, 0, 2, 0}, {"res5", "refine1", 4, 4, 0, 4, 0}, {NULL, NULL, 0, 0, 0, 0, 0},
-    {NULL, NULL, 0, 0, 0, 0, 0}};
-static const ssdei_stage ssdei_stages_256[SSDEI_MOST_STAGES + 1] = {
-    {"res1", "refine5", 1, 1, 0, 1, 0},   {"res2", "refine4", 2, 1, 1, 1, 0}, {"res3", "refine3", 2, 2, 1, 1, 0},
-    {"res31", "refine31", 2, 2, 1, 1, 1}, {"res4", "refine2", 4, 2, 0, 2, 0}, {"res5", "refine1", 4, 4, 0, 4, 0},
-    {NULL, NULL, 0, 0, 0, 0, 0}};
+static const ssdei_stage ssdei_stages_64[] = {{"res1", "refine4", 1, 1, 0, 1, 0},
+                                              {"res2", "refine3", 2, 1, 1, 1, 0},
+                                              {"res3", "refine2", 2, 2, 0, 2, 0},
+                                              {"res4", "refine1", 2, 2, 0, 4, 0},
+                                              {NULL, NULL, 0, 0, 0, 0, 0}};
+static const ssdei_stage ssdei_stages_128[] = {{"res1", "refine5", 1, 1, 0, 1, 0}, {"res2", "refine4", 2, 1, 1, 1, 0},
+                                               {"res3", "refine3", 2, 2, 1, 1, 0}, {"res4", "refine2", 4, 2, 0, 2, 0},
+                                               {"res5", "refine1", 4, 4, 0, 4, 0}, {NULL, NULL, 0, 0, 0, 0, 0}};
+static const ssdei_stage ssdei_stages_256[] = {{"res1", "refine5", 1, 1, 0, 1, 0}, {"res2", "refine4", 2, 1, 1, 1, 0},
+                                               {"res3", "refine3", 2, 2, 1, 1, 0}, {"res31", "refine31", 2, 2, 1, 1, 1},
+                                               {"res4", "refine2", 4, 2, 0, 2, 0}, {"res5", "refine1", 4, 4, 0, 4, 0},
+                                               {NULL, NULL, 0, 0, 0, 0, 0}};
 static const ssdei_stage *const ssdei_stages[] = {ssdei_stages_64, ssdei_stages_64, ssdei_stages_128, ssdei_stages_256};
 
 static const char *const ssdei_refinenet_names[] = {"ncsn", "ncsnv2_64", "ncsnv2_128", "ncsnv2_256", NULL};
@@ -7743,8 +7743,8 @@ static ssde_status ssdei_unet2d_check_heads(const ssde_unet2d_desc *desc, size_t
     const size_t channels = desc->block_out_channels[level];
     size_t width;
     if (heads && channels % heads)
-        return ssde_fail(desc->context, SSDE_ERROR_SHAPE, "num_heads is %.0f, wanted a divisor of %.0f channels",
-                         (double)heads, (double)channels);
+        return ssde_fail(desc->context, SSDE_ERROR_SHAPE, "%s is %.0f, wanted a divisor of %.0f channels",
+                         heads == desc->num_heads ? "num_heads" : "num_heads_up", (double)heads, (double)channels);
     if (ssdei_unet2d_heads(desc, heads, channels, &width)) return SSDE_OK;
     return ssde_fail(desc->context, SSDE_ERROR_SHAPE, "attention_head_dim is %.0f, wanted at most %.0f channels",
                      (double)desc->attention_head_dim, (double)channels);
@@ -7968,9 +7968,10 @@ static ssde_status ssdei_openai_check(const ssde_openai_desc *desc) {
                          (double)desc->num_channels, (double)desc->channels);
     for (i = 0; i < desc->num_attention_resolutions; i++)
         if (!desc->attention_resolutions[i])
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "attention_resolutions[%d] is 0", i);
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "attention_resolutions[%d] is 0, wanted 1 or more", i);
     if (!desc->num_heads && !desc->num_head_channels)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_heads and num_head_channels are 0");
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "num_heads and num_head_channels are 0, wanted 1 or more of either");
     if (!desc->classifier_pool) return SSDE_OK;
     if (strcmp(desc->classifier_pool, "attention") && strcmp(desc->classifier_pool, "adaptive"))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
@@ -7997,6 +7998,10 @@ static ssde_status ssdei_openai_levels_of(const ssde_openai_desc *desc, ssde_une
         return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
                          "num_levels is 0, and image_size %.0f, wanted 32, 64, 128, 256, 512 or a channel_mult",
                          (double)desc->image_size);
+    i = (SSDEI_MAX_SKIPS - 1) / shape->num_levels - 1;
+    if (desc->num_res_blocks < 1 || desc->num_res_blocks > i)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "num_res_blocks is %d, wanted 1 to %d",
+                         desc->num_res_blocks, i);
     for (i = 0; i < shape->num_levels; i++) {
         double width = floor(multipliers[i] * (double)desc->num_channels);
         if (!(width >= 1.0 && width <= 65536.0 && fmod(width, 32.0) == 0.0))
@@ -8134,14 +8139,16 @@ static int ssdei_respacing_number(const char **text) {
     return digits && digits < 8 ? number : -1;
 }
 
-/* The least stride that gives so many steps. */
+/* "ddimN": the least stride that gives N steps. */
 static ssde_status ssdei_respacing_ddim(ssdei_respacing *r, const char *text) {
-    const int steps = r->desc->diffusion_steps, wanted = ssdei_respacing_number(&text);
+    const char *at = text + 4;
+    const int steps = r->desc->diffusion_steps, wanted = ssdei_respacing_number(&at);
     int stride = 1, step;
     while (stride < steps && (steps - 1) / stride + 1 != wanted) stride++;
-    if (*text || stride == steps)
+    if (*at || stride == steps)
         return ssde_fail(r->desc->context, SSDE_ERROR_ARGUMENT,
-                         "timestep_respacing: no whole stride makes %d of %d steps", wanted, steps);
+                         "timestep_respacing is '%.40s', wanted 'ddimN' with N steps of equal whole stride out of %d",
+                         text, steps);
     for (step = 0; step < steps; step += stride) ssdei_respacing_take(r, step);
     return SSDE_OK;
 }
@@ -8200,7 +8207,7 @@ ssde_status ssde_openai_levels(const ssde_openai_desc *desc, const char *timeste
     if (!timestep_respacing || !*timestep_respacing)
         for (i = 0; i < desc->diffusion_steps; i++) ssdei_respacing_take(&r, i);
     else if (!strncmp(timestep_respacing, "ddim", 4))
-        ssdei_try(ssdei_respacing_ddim(&r, timestep_respacing + 4));
+        ssdei_try(ssdei_respacing_ddim(&r, timestep_respacing));
     else
         ssdei_try(ssdei_respacing_sections(&r, timestep_respacing));
     *levels = r.count;

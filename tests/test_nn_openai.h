@@ -543,7 +543,7 @@ static const char *openai_wrong(int which, ssde_openai_desc *desc) {
             desc->num_head_channels = 0;
             desc->num_heads = 5;
             return "num_heads is 5";
-        case 12: desc->num_res_blocks = 0; return "layers_per_block is 0";
+        case 12: desc->num_res_blocks = 0; return "num_res_blocks is 0, wanted 1 to 126";
         case 13: desc->dropout = 1.0; return "dropout is 1";
         case 14: desc->classifier_pool = "spatial"; return "classifier_pool is 'spatial'";
         case 15: desc->classifier_pool = "spatial_v2"; return "classifier_pool is 'spatial_v2'";
@@ -560,6 +560,11 @@ static const char *openai_wrong(int which, ssde_openai_desc *desc) {
             desc->num_heads = 4;
             return "attention pool";
         case 19: desc->num_levels = -1; return "num_levels is -1";
+        case 20:
+            desc->num_head_channels = 0;
+            desc->num_heads = 4;
+            desc->num_heads_upsample = 3;
+            return "num_heads_up is 3, wanted a divisor of 32";
         default: return NULL;
     }
 }
@@ -580,7 +585,7 @@ static void test_networks_openai_errors(void) {
         if (!strstr(context.error, words)) printf("    %d: '%s'\n", which, context.error);
         CHECK(ssde_openai_memory(&desc) == 0);
     }
-    CHECK(which == 20);
+    CHECK(which == 21);
     {
         ssde_openai_desc desc = openai_desc(0);
         desc.context = &context;

@@ -326,7 +326,7 @@ static void test_networks_unet2d_errors(void) {
             case 12: desc.norm_num_groups = 3, words = "groups is 3, wanted a divisor of 4"; break;
             case 13: desc.norm_eps = 0.0, words = "eps is 0"; break;
             case 14: desc.num_heads = 4, words = "num_heads is 4, wanted a divisor of 6"; break;
-            case 15: desc.num_heads_up = 5, words = "num_heads is 5, wanted a divisor of 6"; break;
+            case 15: desc.num_heads_up = 5, words = "num_heads_up is 5, wanted a divisor of 6"; break;
             case 16: desc.num_heads = 0, desc.attention_head_dim = 7, words = "attention_head_dim is 7"; break;
             case 17: desc.mid_block_scale_factor = 0.0, words = "mid_block_scale_factor is 0"; break;
             case 18: desc.mid_block_scale_factor = NAN, words = "mid_block_scale_factor is nan"; break;
