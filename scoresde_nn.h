@@ -10885,14 +10885,19 @@ static int ssdei_file_has_average(const ssde_tensor_file *file) {
     return 0;
 }
 
-/* The buffer "sigmas" has the network's noise levels, as floats at least. */
-static ssde_status ssdei_sigmas_check(const ssdei_loading *loading, const ssde_file_tensor *tensor) {
+/* A set's buffer "sigmas", if any, has the network's noise levels, if any, as floats at least. */
+static ssde_status ssdei_sigmas_check(const ssdei_loading *loading, const ssdei_weight_set *set) {
     ssde_context *context = loading->context;
     const ssdei_levels *levels = &loading->net->levels;
     const char *path = ssde_tensor_file_path(loading->file);
+    const ssde_file_tensor *tensor;
     size_t count = (size_t)levels->count, i;
     ssde_status status = SSDE_OK;
     float *sigmas;
+    char name[400];
+    snprintf(name, sizeof name, "%.*ssigmas", (int)set->length, set->name);
+    tensor = ssde_tensor_file_find(loading->file, name);
+    if (!count || !tensor) return SSDE_OK;
     if (tensor->rank != 1 || tensor->count != count)
         return ssde_fail(context, SSDE_ERROR_SHAPE, "'%.80s': '%.60s' has %.0f noise levels, the network %.0f", path,
                          tensor->name, (double)tensor->count, (double)count);
@@ -10911,7 +10916,8 @@ static ssde_status ssdei_sigmas_check(const ssdei_loading *loading, const ssde_f
 }
 
 /* Finds the parameters of one set; a tensor there that the network lacks is an error, but for the reference's buffer
-   "sigmas", and for numbers. Averages may lack frozen parameters, which are then those of the model's set, if any. */
+   "sigmas", and for numbers. Averages may lack the buffer, and frozen parameters, which are then those of the model's
+   set, if any. */
 static ssde_status ssdei_set_sources(ssdei_loading *loading, const ssdei_weight_set *set,
                                      const ssdei_weight_set *model) {
     const ssde_net *net = loading->net;
@@ -10919,14 +10925,14 @@ static ssde_status ssdei_set_sources(ssdei_loading *loading, const ssdei_weight_
     ssdei_source *sources = loading->sources;
     char name[400];
     size_t i;
+    if (model) ssdei_try(ssdei_sigmas_check(loading, model));
+    if (model != set) ssdei_try(ssdei_sigmas_check(loading, set));
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
         size_t index;
-        if (tensor->number || strncmp(tensor->name, set->name, set->length)) continue;
-        if (!strcmp(tensor->name + set->length, "sigmas")) {
-            if (net->levels.count) ssdei_try(ssdei_sigmas_check(loading, tensor));
+        if (tensor->number || strncmp(tensor->name, set->name, set->length) ||
+            !strcmp(tensor->name + set->length, "sigmas"))
             continue;
-        }
         index = ssdei_net_find_parameter(net, tensor->name + set->length);
         if (index == net->parameter_count)
             return ssde_fail(loading->context, SSDE_ERROR_FORMAT,

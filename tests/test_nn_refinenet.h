@@ -576,7 +576,36 @@ static void test_models_refinenet_checkpoint(void) {
     ssde_net_destroy(wanted);
 }
 
-/* The list [model, optimizer, epoch, step, average] of NCSNv2's own repository, by the names that it has when read. */
+/* Copies REFINE_FILE, and ten noise levels of 2 under a name, to path. */
+static void refine_add_sigmas(const char *name, const char *path) {
+    static const size_t ten = 10;
+    static const float sigmas[10] = {2, 2, 2, 2, 2, 2, 2, 2, 2, 2};
+    ssde_tensor_file *from = NULL;
+    ssdei_tensor_writer writer;
+    float *values;
+    size_t i;
+    CHECK_OK(ssde_tensor_file_open(NULL, &from, REFINE_FILE));
+    ssdei_tensor_writer_begin(&writer, NULL);
+    for (i = 0; i < ssde_tensor_file_count(from); i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_get(from, i);
+        ssdei_tensor_writer_declare(&writer, "", tensor->name, tensor->rank, tensor->shape);
+    }
+    ssdei_tensor_writer_declare(&writer, "", name, 1, &ten);
+    CHECK_OK(ssdei_tensor_writer_open(&writer, path));
+    for (i = 0; i < ssde_tensor_file_count(from); i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_get(from, i);
+        values = (float *)calloc(tensor->count, sizeof *values);
+        CHECK_OK(ssde_tensor_file_read(from, tensor, values));
+        ssdei_tensor_writer_put(&writer, values, tensor->count);
+        free(values);
+    }
+    ssdei_tensor_writer_put(&writer, sigmas, 10);
+    CHECK_OK(ssdei_tensor_writer_end(&writer, SSDE_OK));
+    ssde_tensor_file_close(from);
+}
+
+/* The list [model, optimizer, epoch, step, average] of NCSNv2's own repository, by the names that it has when read. Its
+   noise levels are with the model, and the average's, too. */
 static void test_models_refinenet_list(void) {
     ssde_context context = ssde_context_defaults();
     ssde_refinenet_desc desc = refine_small(&context, 0);
@@ -597,6 +626,13 @@ static void test_models_refinenet_list(void) {
         CHECK_OK(ssde_net_load_pth(back, REFINE_FILE, average ? SSDE_PTH_EMA : SSDE_PTH_MODEL));
         CHECK_SAME(back->weights, parts[average].values, net->weight_count * sizeof *halves);
     }
+    refine_add_sigmas("0.module.sigmas", "scoresde_test_sigmas.safetensors");
+    for (average = 0; average < 2; average++)
+        CHECK_FAILS(
+            &context,
+            ssde_net_load_pth(back, "scoresde_test_sigmas.safetensors", average ? SSDE_PTH_EMA : SSDE_PTH_MODEL),
+            SSDE_ERROR_FORMAT, "'0.module.sigmas' is 2 at level 0");
+    remove("scoresde_test_sigmas.safetensors");
     parts[1].prefix = "5."; /* another list */
     CHECK_OK(ssdei_parts_save(&context, net, parts, 2, "{}", NULL, REFINE_FILE));
     CHECK_FAILS(&context, ssde_net_load_pth(back, REFINE_FILE, SSDE_PTH_EMA), SSDE_ERROR_FORMAT, "'0.module.', '5.'");
