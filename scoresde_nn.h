@@ -11400,8 +11400,8 @@ static void ssdei_config_desc(ssdei_fields *fields, ssde_unet2d_desc *desc) {
     memset(desc->down, 0, sizeof desc->down);
     memset(desc->up, 0, sizeof desc->up);
     desc->context = fields->context;
-    ssdei_config_check_keys(fields);
     ssdei_config_choice(fields, "_class_name", models);
+    ssdei_config_check_keys(fields);
     ssdei_config_size(fields, desc);
     ssdei_config_levels(fields, desc);
     ssdei_config_embedding(fields, desc);
@@ -11566,7 +11566,7 @@ ssde_status ssde_unet2d_config(ssde_context *context, ssde_unet2d_desc *desc, co
     size_t size;
     if (!desc || !config_path)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_unet2d_config: %s is NULL", desc ? "config_path" : "desc");
-    ssdei_try(ssdei_file_read(context, config_path, &config, &size));
+    ssdei_try(ssdei_file_read_json(context, config_path, &config, &size));
     {
         ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, (const char *)config, config_path);
         ssdei_config_desc(&fields, &read);

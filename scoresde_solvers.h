@@ -5014,7 +5014,7 @@ static ssde_status ssdei_scheduler_syntax(const ssdei_scheduling *w, const ssdei
 
 /* w->kind, by "_class_name". */
 static ssde_status ssdei_scheduler_class_of(ssdei_scheduling *w, ssdei_json json) {
-    char name[64], value[64] = "";
+    char name[64], value[64] = "", list[256] = "";
     for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
         ssdei_json_key(&json, name, sizeof name);
         if (!json.problem && !strcmp(name, "_class_name"))
@@ -5027,7 +5027,12 @@ static ssde_status ssdei_scheduler_class_of(ssdei_scheduling *w, ssdei_json json
     for (w->kind = 1; w->kind < SSDEI_SCHEDULER_ALL; w->kind *= 2)
         if (!strcmp(value, ssdei_scheduler_name(w))) return SSDE_OK;
     if (!value[0]) return ssde_fail(w->context, SSDE_ERROR_FORMAT, "scheduler: '_class_name' is missing");
-    return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "scheduler: '_class_name' is '%s', which is not known", value);
+    for (w->kind = 1; w->kind < SSDEI_SCHEDULER_ALL; w->kind *= 2) { /* without "Scheduler" */
+        const char *known = ssdei_scheduler_name(w);
+        strcat(list, ", ");
+        strncat(list, known, strlen(known) - 9);
+    }
+    return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "'_class_name' is '%.40s', wanted one of %s", value, list + 2);
 }
 
 static ssde_status ssdei_scheduler_parse(ssdei_scheduling *w, const char *text, size_t size) {
@@ -5123,6 +5128,9 @@ static ssde_status ssdei_scheduler_timesteps(ssdei_scheduling *w, size_t points,
             return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "%s: timestep %lu is %g, wanted %s from 0 to %lu%s",
                              ssdei_scheduler_name(w), (unsigned long)k, value, rounded ? "whole" : "a number",
                              (unsigned long)w->trained - 1, w->config.steps_offset > 0.0 ? ": see 'steps_offset'" : "");
+        if (k && !(value < w->label[k - 1]) && !w->how.timesteps && w->steps > w->trained)
+            return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "%s: steps is %lu, wanted at most %lu",
+                             ssdei_scheduler_name(w), (unsigned long)w->steps, (unsigned long)w->trained);
         if (k && !(value < w->label[k - 1]))
             return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "%s: of %lu timesteps %lu is %g, wanted below %g",
                              ssdei_scheduler_name(w), (unsigned long)w->steps, (unsigned long)k, value,
@@ -5840,7 +5848,7 @@ ssde_status ssde_scheduler_load(ssde_context *context, ssde_scheduler **schedule
     if (!scheduler) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_scheduler_load: scheduler is NULL");
     *scheduler = NULL;
     if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_scheduler_load: path is NULL");
-    ssdei_try(ssdei_file_read(context, path, &json, &size));
+    ssdei_try(ssdei_file_read_json(context, path, &json, &size));
     status = ssde_scheduler_create(context, scheduler, (const char *)json, size, desc);
     ssdei_release(context, json);
     return status;

@@ -841,7 +841,7 @@ static void test_scheduler_refusals(void) {
         {"DDPM", "\"steps_offset\": 1", "see 'steps_offset'", 1000},
         {"DDPM", "\"rescale_betas_zero_snr\": true, \"timestep_spacing\": \"trailing\"", "no signal", 10},
         {"DDPM", "\"timestep_spacing\": \"trailing\"", "61 are wanted, the last -1", 61},
-        {"DDIM", "\"timestep_spacing\": \"linspace\"", "timesteps", 1001},
+        {"DDIM", "\"timestep_spacing\": \"linspace\"", "steps is 1001", 1001},
         {"DDIM", "\"thresholding\": true, \"sample_max_value\": 0.5", "sample_max_value", 0},
         {"PNDM", "\"prediction_type\": \"sample\"", "'sample'", 0},
         {"PNDM", "", "at least 4", 3},
@@ -909,6 +909,13 @@ static void test_scheduler_refusals(void) {
     schedulers_refused("HeunDiscrete", "\"beta_schedule\": \"squaredcos_cap_v2\"", &desc, "not followed");
     CHECK_OK(ssde_scheduler_create(&context, &scheduler, idle, strlen(idle), NULL));
     ssde_scheduler_destroy(scheduler);
+    desc = ssde_scheduler_defaults();
+    desc.steps = 2000;
+    schedulers_refused("DDIM", "", &desc, "steps is 2000, wanted at most 1000");
+    desc.steps = 0;
+    schedulers_refused("CMStochasticIterative", "", &desc,
+                       "'CMStochasticIterativeScheduler', wanted one of DDPM, DDIM, PNDM, ");
+    schedulers_refused("CMStochasticIterative", "", &desc, ", ScoreSdeVe, ScoreSdeVp");
     CHECK_FAILS(&context, ssde_scheduler_create(&context, &scheduler, "{}", 2, NULL), SSDE_ERROR_FORMAT, "_class_name");
     for (i = 0; i + 1 < sizeof idle - 1; i++)
         CHECK_STATUS(ssde_scheduler_create(&context, &scheduler, idle, i, NULL), SSDE_ERROR_FORMAT);
@@ -934,6 +941,9 @@ static void test_scheduler_file(void) {
     ssde_scheduler_destroy(scheduler);
     ssde_scheduler_destroy(loaded);
     ssde_scheduler_destroy(NULL);
+    write_file("tests/scheduler.tmp", "Entry not found", 15);
+    CHECK_FAILS(&context, ssde_scheduler_load(&context, &loaded, "tests/scheduler.tmp", NULL), SSDE_ERROR_FORMAT,
+                "scheduler.tmp' is not a JSON object but a text");
     remove("tests/scheduler.tmp");
     CHECK_FAILS(&context, ssde_scheduler_load(&context, &loaded, "tests/scheduler.tmp", NULL), SSDE_ERROR_FILE,
                 "scheduler.tmp");
