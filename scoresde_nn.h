@@ -1522,7 +1522,7 @@ static ssde_status ssdei_check_classes(ssde_context *context, const char *name, 
         if (classes[row] < least || classes[row] >= (int64_t)net_classes)
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s[%lu] is %ld, wanted %d to %lu%s", name,
                              (unsigned long)row, (long)classes[row], (int)least, (unsigned long)net_classes - 1,
-                             classes[row] == -1 ? ": there is no null class" : "");
+                             classes[row] == -1 ? ": there is no null class, each must be given one" : "");
     return SSDE_OK;
 }
 /* The least class that a network knows: -1 is the null class. */

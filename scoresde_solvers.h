@@ -4833,7 +4833,7 @@ static const ssdei_scheduler_key ssdei_scheduler_keys[] = {
     SSDEI_KEY(rho, SSDEI_SCHEDULER_EDM, NUMBER, 7.0, NULL),
     SSDEI_KEY(final_sigmas_type, SSDEI_SCHEDULER_EULER | SSDEI_SCHEDULER_LOGS | SSDEI_SCHEDULER_EDM, WORD, 0.0,
               "zero sigma_min"),
-    SSDEI_KEY(lambda_min_clipped, SSDEI_SCHEDULER_DPM, NUMBER, -HUGE_VAL, NULL),
+    SSDEI_KEY(lambda_min_clipped, SSDEI_SCHEDULER_DPM, NUMBER, -DBL_MAX, NULL),
     SSDEI_KEY(solver_order, SSDEI_SCHEDULER_LOGS | SSDEI_SCHEDULER_EDM_DPM, WHOLE, 2.0, NULL),
     SSDEI_KEY(algorithm_type, SSDEI_SCHEDULER_DPM, WORD, SSDEI_SOLVER_ODE,
               "dpmsolver++ sde-dpmsolver++ dpmsolver sde-dpmsolver deis"),
@@ -5202,7 +5202,7 @@ static void ssdei_scheduler_respace(ssdei_scheduling *w, double low, double high
 static int ssdei_scheduler_respaced(ssdei_scheduling *w, double low, double high) {
     const ssdei_scheduler_config *c = &w->config;
     int given = c->use_karras_sigmas != 0.0 || c->use_exponential_sigmas != 0.0;
-    if (given && c->sigma_min >= 0.0) low = c->sigma_min;
+    if (given && c->sigma_min >= 0.0) low = c->sigma_min; /* NaN: not given */
     if (given && c->sigma_max >= 0.0) high = c->sigma_max;
     if (!given && c->use_lu_lambdas == 0.0) return 0;
     if (!given) low = ssdei_math_exp(w->log_table[0]), high = ssdei_math_exp(w->log_table[w->trained - 1]);
@@ -5727,6 +5727,8 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
         return ssdei_scheduler_refuse(w, "prediction_type", "is 'flow_prediction' without 'use_flow_sigmas'");
     if (c->predict_epsilon == 0.0 && c->prediction_type != SSDEI_PREDICTS_SAMPLE)
         return ssdei_scheduler_refuse(w, "predict_epsilon", "is false: wanted 'prediction_type' sample");
+    if (c->sigma_min < 0.0 || c->sigma_max < 0.0)
+        return ssdei_scheduler_refuse(w, c->sigma_min < 0.0 ? "sigma_min" : "sigma_max", "is below 0");
     if (w->edm && !(c->sigma_min > 0.0 && c->sigma_max > c->sigma_min && c->sigma_max <= 1e30 && c->rho > 0.0))
         return ssdei_scheduler_refuse(w, "sigma_max", "is not above 'sigma_min' above 0, or 'rho' not above 0");
     return ssdei_scheduler_check_desc(w);

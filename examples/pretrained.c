@@ -145,7 +145,7 @@ static pretrained load_openai(const options *o) {
 }
 
 /* The classifier of that size, made to ask for the class. */
-static ssde_condition steer(const options *o, const pretrained *model, const int32_t *classes) {
+static ssde_condition steer(const options *o, const pretrained *model, const int32_t *classes, size_t *bytes) {
     ssde_score_net_desc memory = ssde_score_net_defaults();
     ssde_classifier *classifier;
     ssde_net *net;
@@ -161,6 +161,7 @@ static ssde_condition steer(const options *o, const pretrained *model, const int
     memory.context = &context;
     must(ssde_classifier_create(&classifier, net, &model->sde, &memory));
     must(ssde_classifier_set_classes(classifier, classes, o->n, 0));
+    *bytes += ssde_net_memory(net) + ssde_classifier_memory(net, &model->sde, &memory);
     return ssde_guide(ssde_classifier_gradient, classifier, o->guidance);
 }
 
@@ -219,6 +220,7 @@ static void draw(const options *o, pretrained *model) {
     ssde_score_net *score_net;
     ssde_sample_report report;
     ssde_rng rng = ssde_rng_seed(o->seed);
+    size_t bytes = 0;
     model->meaning.context = model->how.context = &context;
     model->meaning.no_derivative = 1;
     model->meaning.max_rows = o->batch;
@@ -231,17 +233,17 @@ static void draw(const options *o, pretrained *model) {
     for (size_t i = 0; i < o->n; i++) classes[i] = o->class_of;
     if (o->class_of >= 0 && (ssde_net_classes(model->net) || !o->classifier))
         must(ssde_score_net_set_classes(score_net, classes, o->n, 0));
-    if (o->classifier) model->how.condition = steer(o, model, classes);
+    if (o->classifier) model->how.condition = steer(o, model, classes, &bytes);
 
     ssde_score_model score = ssde_score_net_model(score_net);
-    size_t memory = ssde_net_memory(model->net) + ssde_score_net_memory(model->net, &model->sde, &model->meaning) +
-                    ssde_sample_memory(&model->sde, &score, &model->how, o->n);
+    bytes += ssde_net_memory(model->net) + ssde_score_net_memory(model->net, &model->sde, &model->meaning) +
+             ssde_sample_memory(&model->sde, &score, &model->how, o->n);
     printf("%.2f million weights; drawing takes %.0f MB\n", (double)ssde_net_weight_count(model->net) * 1e-6,
-           ceil((double)memory * 1e-6));
+           ceil((double)bytes * 1e-6));
     clock_t start = clock();
     must(ssde_sample(&model->sde, &score, &model->how, &rng, o->n, x));
-    printf("\n%lu evaluations of the network by %s, %.3g s of processor time for each picture\n",
-           (unsigned long)report.evaluations, ssde_predictor_info(model->how.predictor)->name,
+    printf("\n%lu evaluations of the network by %s with eta %g, %.3g s of processor time for each picture\n",
+           (unsigned long)report.evaluations, ssde_predictor_info(model->how.predictor)->name, model->how.eta,
            (double)(clock() - start) / CLOCKS_PER_SEC / (double)o->n);
     write_samples(o, model, x);
     ssde_score_net_destroy(score_net);
