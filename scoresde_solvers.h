@@ -4823,8 +4823,8 @@ static const ssdei_scheduler_key ssdei_scheduler_keys[] = {
     SSDEI_KEY(use_beta_sigmas, SSDEI_SCHEDULER_RESPACED, FLAG, 0.0, NULL),
     SSDEI_KEY(use_lu_lambdas, SSDEI_SCHEDULER_DPM, FLAG, 0.0, NULL),
     SSDEI_KEY(use_flow_sigmas, SSDEI_SCHEDULER_LOGS, FLAG, 0.0, NULL),
-    SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_RESPACED, NUMBER, -1.0, NULL),
-    SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_RESPACED, NUMBER, -1.0, NULL),
+    SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_RESPACED, NUMBER, -DBL_MAX, NULL),
+    SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_RESPACED, NUMBER, -DBL_MAX, NULL),
     SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_EDM, NUMBER, 0.002, NULL),
     SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_EDM, NUMBER, 80.0, NULL),
     SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_VE, NUMBER, 0.01, NULL),
@@ -5203,7 +5203,7 @@ static void ssdei_scheduler_respace(ssdei_scheduling *w, double low, double high
 static int ssdei_scheduler_respaced(ssdei_scheduling *w, double low, double high) {
     const ssdei_scheduler_config *c = &w->config;
     int given = c->use_karras_sigmas != 0.0 || c->use_exponential_sigmas != 0.0;
-    if (given && c->sigma_min >= 0.0) low = c->sigma_min; /* NaN: not given */
+    if (given && c->sigma_min >= 0.0) low = c->sigma_min;
     if (given && c->sigma_max >= 0.0) high = c->sigma_max;
     if (!given && c->use_lu_lambdas == 0.0) return 0;
     if (!given) low = ssdei_math_exp(w->log_table[0]), high = ssdei_math_exp(w->log_table[w->trained - 1]);
@@ -5696,6 +5696,9 @@ static ssde_status ssdei_scheduler_check_desc(const ssdei_scheduling *w) {
     return SSDE_OK;
 }
 
+/* -DBL_MAX is a sigma that is not given. */
+static int ssdei_scheduler_is_sigma(double value) { return value >= 0.0 || value == -DBL_MAX; }
+
 /* Keys that do not go together, or with what is given. */
 static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
     const ssdei_scheduler_config *c = &w->config;
@@ -5729,8 +5732,8 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
         return ssdei_scheduler_refuse(w, "prediction_type", "is 'flow_prediction' without 'use_flow_sigmas'");
     if (c->predict_epsilon == 0.0 && c->prediction_type != (double)SSDEI_PREDICTS_SAMPLE)
         return ssdei_scheduler_refuse(w, "predict_epsilon", "is false: wanted 'prediction_type' sample");
-    if (c->sigma_min < 0.0 || c->sigma_max < 0.0)
-        return ssdei_scheduler_refuse(w, c->sigma_min < 0.0 ? "sigma_min" : "sigma_max", "is below 0");
+    if (!ssdei_scheduler_is_sigma(c->sigma_min)) return ssdei_scheduler_refuse(w, "sigma_min", "is not 0 or more");
+    if (!ssdei_scheduler_is_sigma(c->sigma_max)) return ssdei_scheduler_refuse(w, "sigma_max", "is not 0 or more");
     if (w->edm && !(c->sigma_min > 0.0 && c->sigma_max > c->sigma_min && c->sigma_max <= 1e30 && c->rho > 0.0))
         return ssdei_scheduler_refuse(w, "sigma_max", "is not above 'sigma_min' above 0, or 'rho' not above 0");
     return ssdei_scheduler_check_desc(w);

@@ -92,9 +92,9 @@ static void locate(char *path, const char *folder, const char *part, const char 
 static void load_diffusers(const options *o, pretrained *model) {
     static const char *const configs[] = {"config.json", NULL}, *const schedulers[] = {"scheduler_config.json", NULL};
     static const char *const weights[] = {
-        "diffusion_pytorch_model->safetensors",      "diffusion_pytorch_model->safetensors.index.json",
-        "diffusion_pytorch_model->fp16.safetensors", "diffusion_pytorch_model->bin",
-        "diffusion_pytorch_model->bin.index.json",   NULL};
+        "diffusion_pytorch_model.safetensors",      "diffusion_pytorch_model.safetensors.index.json",
+        "diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bin",
+        "diffusion_pytorch_model.bin.index.json",   NULL};
     static char config[PATH], file[PATH], schedule[PATH];
     locate(config, o->model, "unet", configs);
     locate(file, o->model, "unet", weights);
