@@ -8341,6 +8341,7 @@ static double ssdei_levels_sigma(const ssdei_levels *levels, int index) {
 static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, const ssde_net *net, const ssde_sde *sde,
                                      ssdei_meaning *means) {
     double sigma_data;
+    ssdei_meaning told;
     ssde_parameterisation own = ssde_net_output(net, &sigma_data);
     means->output = ssdei_output_of(sde, means->output == SSDE_PREDICT_DEFAULT ? own : means->output);
     if (means->sigma_data == 0.0) means->sigma_data = sigma_data;
@@ -8362,7 +8363,9 @@ static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, c
                          "%s: the network %s, but a nonlinear SDE has no m(t) and std(t): wanted one that gives the "
                          "score, by t alone",
                          where, net->sigma >= 0 ? "takes sigma" : "gives another output than the score");
-    return ssdei_net_check_meaning(context, net, means);
+    told = *means;
+    if (sde->level_label) told.discrete = 0; /* labels are the table's, which may be EDM's */
+    return ssdei_net_check_meaning(context, net, &told);
 }
 
 /* A discrete label (models/utils.py:129-178, losses.py:104-148), and the marginal of its level. At a level's t, or that

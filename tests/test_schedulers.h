@@ -955,11 +955,54 @@ static void test_scheduler_file(void) {
     CHECK(!loaded);
 }
 
+/* Every class draws from a network that is told indices, as diffusers' are, and says what its timesteps are. */
+static void test_scheduler_networks(void) {
+    enum { N = 2, DIM = 8 * 8 };
+    ssde_context context = ssde_context_defaults();
+    ssde_unet2d_desc shape = ssde_unet2d(8, 8, 1);
+    ssdei_scheduling w;
+    ssde_net *net = NULL;
+    shape.num_levels = 2;
+    shape.block_out_channels[0] = shape.block_out_channels[1] = 8;
+    shape.norm_num_groups = 4;
+    CHECK_OK(ssde_unet2d_create(&net, &shape));
+    net->means.discrete = 1; /* as of a file */
+    for (w.kind = 1; net && w.kind < SSDEI_SCHEDULER_ALL; w.kind *= 2) {
+        char config[100];
+        float x[N * DIM], label, sigma;
+        ssde_score_net_desc meaning = ssde_score_net_defaults();
+        ssde_scheduler_desc desc = ssde_scheduler_defaults();
+        ssde_scheduler *scheduler = NULL;
+        ssde_score_net *score_net = NULL;
+        ssde_rng rng = ssde_rng_seed(1);
+        desc.steps = 4;
+        meaning.context = &context;
+        sprintf(config, "{\"_class_name\": \"%s\"}", ssdei_scheduler_name(&w));
+        CHECK_OK(ssde_scheduler_create(&context, &scheduler, config, strlen(config), &desc));
+        if (!scheduler) continue;
+        meaning.output = scheduler->output, meaning.sigma_data = scheduler->sigma_data;
+        CHECK_OK(ssde_score_net_create(&score_net, net, &scheduler->sde, &meaning));
+        if (score_net) {
+            ssde_score_model model = ssde_score_net_model(score_net);
+            CHECK_OK(ssde_sample(&scheduler->sde, &model, &scheduler->how, &rng, N, x));
+            if (scheduler->sde.level_label) {
+                CHECK_OK(ssde_score_net_label(&context, net, &scheduler->sde, 1.0, &label, &sigma, NULL));
+                CHECK(label == (float)scheduler->sde.level_label[scheduler->sde.num_scales - 1]);
+            }
+        } else
+            check_report(__FILE__, __LINE__, "%s: %s", config, context.error);
+        ssde_score_net_destroy(score_net);
+        ssde_scheduler_destroy(scheduler);
+    }
+    ssde_net_destroy(net);
+}
+
 #define TEST_SCHEDULERS_LIST(X) \
     X(scheduler_golden)         \
     X(scheduler_formulas)       \
     X(scheduler_levels)         \
     X(scheduler_refusals)       \
-    X(scheduler_file)
+    X(scheduler_file)           \
+    X(scheduler_networks)
 
 #endif
