@@ -860,7 +860,8 @@ ssde_status ssde_unet2d_load(ssde_net **net, const ssde_unet2d_desc *desc, const
    google/ncsnpp-*; else the error names what UNet2DModel has no key for.
    The scheduler: of VE and a network with Fourier embedding that gives the score, ScoreSdeVeScheduler; of VP and of a
    table with m^2 + std^2 = 1 whose labels are its indices, DDPMScheduler, with clip_sample false, and
-   trained_betas where labels are not the indices of VP's N steps; noise, data and velocity are its prediction_type. */
+   trained_betas where labels are not the indices of VP's N steps: at level 0 with the noise of t = 1e-5 of VP, and of a
+   table some noise must be there; noise, data and velocity are its prediction_type. */
 ssde_status ssde_net_save_diffusers(const ssde_net *net, const ssde_sde *sde, const char *folder);
 
 /* Builds the network of desc and loads its weights from a state dict of OpenAI's, a .pt as published or as their
@@ -11861,7 +11862,8 @@ static ssde_status ssdei_export_refuse(const ssdei_export *out, const char *prob
                      problem);
 }
 
-/* beta[i] = 1 - (m_i / m_(i - 1))^2 of what the network is told as i. */
+/* beta[i] = 1 - (m_i / m_(i - 1))^2 of what the network is told as i. Without noise at level 0 diffusers' samplers
+   divide 0 by 0: that of VP, as told of t = 0, is at 1e-5, where its training begins. */
 static ssde_status ssdei_export_betas(const ssdei_export *out, const ssde_sde *sde, ssdei_fields *fields) {
     double before = 1.0, mean, std, label;
     int i;
@@ -11870,8 +11872,10 @@ static ssde_status ssdei_export_betas(const ssdei_export *out, const ssde_sde *s
         const double t = (double)i / (sde->num_scales - 1);
         ssdei_try(ssdei_marginal(out->net->context, sde, t, &mean, &std));
         ssdei_try(ssde_sde_label(out->net->context, sde, t, &label));
+        if (!i && sde->kind == SSDE_VP) ssdei_try(ssdei_marginal(out->net->context, sde, 1e-5, &mean, &std));
         if (fabs(mean * mean + std * std - 1.0) > 1e-5) return ssdei_export_refuse(out, "m^2 + std^2 is not 1");
         if (fabs(label - i) > 1e-3) return ssdei_export_refuse(out, "labels are not the indices of its levels");
+        if (!i && (float)(mean * mean) == 1.0f) return ssdei_export_refuse(out, "its level 0 has no noise");
         if (mean > before) return ssdei_export_refuse(out, "m grows from one level to the next");
         if (i) ssdei_text_add(&fields->text, ", ");
         ssdei_text_add_double(&fields->text, before > 0.0 ? 1.0 - mean / before * (mean / before) : 1.0);
