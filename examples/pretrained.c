@@ -228,6 +228,7 @@ static void draw(const options *o, pretrained *model) {
     ssde_rng rng = ssde_rng_seed((uint64_t)o->seed);
     size_t bytes = 0, n = (size_t)o->n;
     model->meaning.no_derivative = 1;
+    model->how.context = &context;
     model->how.progress = show;
     model->how.report = &report;
     must(ssde_score_net_create(&score_net, model->net, &model->sde, &model->meaning));
@@ -310,7 +311,7 @@ int main(int argc, char **argv) {
     model.how = ssde_sampler_defaults();
     model.meaning = ssde_score_net_defaults();
     model.meaning.max_rows = (size_t)o.batch;
-    model.meaning.context = model.how.context = &context;
+    model.meaning.context = &context;
     context.threads = (int)o.threads;
     if (!o.weights)
         load_diffusers(&o, &model);
