@@ -590,7 +590,7 @@ ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_co
        ssde_net_load_diffusers(&context, &net, "config.json", "diffusion_pytorch_model.safetensors");
        ssde_scheduler_load(&context, &scheduler, "scheduler_config.json", NULL);
        ssde_score_net_desc meaning = ssde_score_net_defaults();
-       meaning.output = scheduler->output, meaning.sigma_data = scheduler->sigma_data;
+       meaning.output = scheduler->output, meaning.sigma_data = scheduler->sigma_data, meaning.context = &context;
        ssde_score_net_create(&score_net, net, &scheduler->sde, &meaning);
        model = ssde_score_net_model(score_net);
        ssde_sample(&scheduler->sde, &model, &scheduler->how, &rng, n, x);
@@ -641,7 +641,7 @@ ssde_scheduler_desc ssde_scheduler_defaults(void);
 
 typedef struct ssde_scheduler {
     ssde_sde sde;
-    ssde_sampler_desc how;        /* to which conditions, callbacks, noise, ... are added */
+    ssde_sampler_desc how;        /* of this context, to which conditions, callbacks, noise, ... are added */
     ssde_parameterisation output; /* of ssde_score_net_desc, likewise */
     double sigma_data;            /* of SSDE_PREDICT_EDM, below 0 where the network's sign is the other (EDM's
                                      v_prediction); else 0 */
@@ -5760,6 +5760,7 @@ static ssde_status ssdei_scheduler_make(ssdei_scheduling *w) {
     const struct ssdei_scheduler_class *row = ssdei_scheduler_row(w);
     ssde_sampler_desc *how = &w->run.how;
     *how = ssde_sampler_defaults();
+    how->context = w->context;
     how->corrector = SSDE_CORRECTOR_NONE;
     if (w->kind & SSDEI_SCHEDULER_BETAS) ssdei_try(ssdei_scheduler_tables(w));
     if (row->levels) {

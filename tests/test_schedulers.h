@@ -980,6 +980,7 @@ static void test_scheduler_networks(void) {
         sprintf(config, "{\"_class_name\": \"%s\"}", ssdei_scheduler_name(&w));
         CHECK_OK(ssde_scheduler_create(&context, &scheduler, config, strlen(config), &desc));
         if (!scheduler) continue;
+        CHECK(scheduler->how.context == &context);
         meaning.output = scheduler->output, meaning.sigma_data = scheduler->sigma_data;
         CHECK_OK(ssde_score_net_create(&score_net, net, &scheduler->sde, &meaning));
         if (score_net) {
