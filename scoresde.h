@@ -1060,6 +1060,8 @@ SSDEI_INLINE float ssdei_math_cosf(float x) { return (float)ssdei_math_cos(x); }
 
 /* The whole file, allocated from the context. */
 ssde_status ssdei_file_read(ssde_context *context, const char *path, unsigned char **bytes, size_t *size);
+/* The same of one that begins as a JSON object; else the error says what the file is. */
+ssde_status ssdei_file_read_json(ssde_context *context, const char *path, unsigned char **bytes, size_t *size);
 /* ssde_tensor_file_read of steps first ... first + rows - 1 of the first axis, of a tensor that has values. */
 ssde_status ssdei_tensor_read_rows(const ssde_tensor_file *file, const ssde_file_tensor *tensor, size_t first,
                                    size_t rows, float *values);
@@ -3722,6 +3724,17 @@ static ssde_status ssdei_wrong_file(ssde_context *context, const char *path, con
     const char *kind = ssdei_file_kind(bytes, size);
     if (!kind) return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' is not %s", path, wanted);
     return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.90s' is not %s but %s", path, wanted, kind);
+}
+
+ssde_status ssdei_file_read_json(ssde_context *context, const char *path, unsigned char **bytes, size_t *size) {
+    size_t i = 0;
+    ssdei_try(ssdei_file_read(context, path, bytes, size));
+    while (i < *size && memchr(" \t\r\n", (*bytes)[i], 4)) i++;
+    if (i < *size && (*bytes)[i] == '{') return SSDE_OK;
+    ssdei_wrong_file(context, path, "a JSON object", *bytes, *size);
+    ssdei_release(context, *bytes);
+    *bytes = NULL;
+    return SSDE_ERROR_FORMAT;
 }
 
 SSDEI_ONCE_END

@@ -860,7 +860,8 @@ ssde_status ssde_unet2d_load(ssde_net **net, const ssde_unet2d_desc *desc, const
    google/ncsnpp-*; else the error names what UNet2DModel has no key for.
    The scheduler: of VE and a network with Fourier embedding that gives the score, ScoreSdeVeScheduler; of VP and of a
    table with m^2 + std^2 = 1 whose labels are its indices, DDPMScheduler, with clip_sample false, and
-   trained_betas where labels are not the indices of VP's N steps; noise, data and velocity are its prediction_type. */
+   trained_betas where labels are not the indices of VP's N steps: at level 0 with the noise of t = 1e-5 of VP, and of a
+   table some noise must be there; noise, data and velocity are its prediction_type. */
 ssde_status ssde_net_save_diffusers(const ssde_net *net, const ssde_sde *sde, const char *folder);
 
 /* Builds the network of desc and loads its weights from a state dict of OpenAI's, a .pt as published or as their
@@ -1522,7 +1523,7 @@ static ssde_status ssdei_check_classes(ssde_context *context, const char *name, 
         if (classes[row] < least || classes[row] >= (int64_t)net_classes)
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s[%lu] is %ld, wanted %d to %lu%s", name,
                              (unsigned long)row, (long)classes[row], (int)least, (unsigned long)net_classes - 1,
-                             classes[row] == -1 ? ": there is no null class" : "");
+                             classes[row] == -1 ? ": there is no null class, each must be given one" : "");
     return SSDE_OK;
 }
 /* The least class that a network knows: -1 is the null class. */
@@ -8348,6 +8349,7 @@ static double ssdei_levels_sigma(const ssdei_levels *levels, int index) {
 static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, const ssde_net *net, const ssde_sde *sde,
                                      ssdei_meaning *means) {
     double sigma_data;
+    ssdei_meaning told;
     ssde_parameterisation own = ssde_net_output(net, &sigma_data);
     means->output = ssdei_output_of(sde, means->output == SSDE_PREDICT_DEFAULT ? own : means->output);
     if (means->sigma_data == 0.0) means->sigma_data = sigma_data;
@@ -8369,7 +8371,9 @@ static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, c
                          "%s: the network %s, but a nonlinear SDE has no m(t) and std(t): wanted one that gives the "
                          "score, by t alone",
                          where, net->sigma >= 0 ? "takes sigma" : "gives another output than the score");
-    return ssdei_net_check_meaning(context, net, means);
+    told = *means;
+    if (sde->level_label) told.discrete = 0; /* labels are the table's, which may be EDM's */
+    return ssdei_net_check_meaning(context, net, &told);
 }
 
 /* A discrete label (models/utils.py:129-178, losses.py:104-148), and the marginal of its level. At a level's t, or that
@@ -11412,8 +11416,8 @@ static void ssdei_config_desc(ssdei_fields *fields, ssde_unet2d_desc *desc) {
     memset(desc->down, 0, sizeof desc->down);
     memset(desc->up, 0, sizeof desc->up);
     desc->context = fields->context;
-    ssdei_config_check_keys(fields);
     ssdei_config_choice(fields, "_class_name", models);
+    ssdei_config_check_keys(fields);
     ssdei_config_size(fields, desc);
     ssdei_config_levels(fields, desc);
     ssdei_config_embedding(fields, desc);
@@ -11578,7 +11582,7 @@ ssde_status ssde_unet2d_config(ssde_context *context, ssde_unet2d_desc *desc, co
     size_t size;
     if (!desc || !config_path)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_unet2d_config: %s is NULL", desc ? "config_path" : "desc");
-    ssdei_try(ssdei_file_read(context, config_path, &config, &size));
+    ssdei_try(ssdei_file_read_json(context, config_path, &config, &size));
     {
         ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, (const char *)config, config_path);
         ssdei_config_desc(&fields, &read);
@@ -11871,7 +11875,8 @@ static ssde_status ssdei_export_refuse(const ssdei_export *out, const char *prob
                      problem);
 }
 
-/* beta[i] = 1 - (m_i / m_(i - 1))^2 of what the network is told as i. */
+/* beta[i] = 1 - (m_i / m_(i - 1))^2 of what the network is told as i. Without noise at level 0 diffusers' samplers
+   divide 0 by 0: that of VP, as told of t = 0, is at 1e-5, where its training begins. */
 static ssde_status ssdei_export_betas(const ssdei_export *out, const ssde_sde *sde, ssdei_fields *fields) {
     double before = 1.0, mean, std, label;
     int i;
@@ -11880,8 +11885,10 @@ static ssde_status ssdei_export_betas(const ssdei_export *out, const ssde_sde *s
         const double t = (double)i / (sde->num_scales - 1);
         ssdei_try(ssdei_marginal(out->net->context, sde, t, &mean, &std));
         ssdei_try(ssde_sde_label(out->net->context, sde, t, &label));
+        if (!i && sde->kind == SSDE_VP) ssdei_try(ssdei_marginal(out->net->context, sde, 1e-5, &mean, &std));
         if (fabs(mean * mean + std * std - 1.0) > 1e-5) return ssdei_export_refuse(out, "m^2 + std^2 is not 1");
         if (fabs(label - i) > 1e-3) return ssdei_export_refuse(out, "labels are not the indices of its levels");
+        if (!i && (float)(mean * mean) == 1.0f) return ssdei_export_refuse(out, "its level 0 has no noise");
         if (mean > before) return ssdei_export_refuse(out, "m grows from one level to the next");
         if (i) ssdei_text_add(&fields->text, ", ");
         ssdei_text_add_double(&fields->text, before > 0.0 ? 1.0 - mean / before * (mean / before) : 1.0);

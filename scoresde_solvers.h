@@ -590,7 +590,7 @@ ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_co
        ssde_net_load_diffusers(&context, &net, "config.json", "diffusion_pytorch_model.safetensors");
        ssde_scheduler_load(&context, &scheduler, "scheduler_config.json", NULL);
        ssde_score_net_desc meaning = ssde_score_net_defaults();
-       meaning.output = scheduler->output, meaning.sigma_data = scheduler->sigma_data;
+       meaning.output = scheduler->output, meaning.sigma_data = scheduler->sigma_data, meaning.context = &context;
        ssde_score_net_create(&score_net, net, &scheduler->sde, &meaning);
        model = ssde_score_net_model(score_net);
        ssde_sample(&scheduler->sde, &model, &scheduler->how, &rng, n, x);
@@ -641,7 +641,7 @@ ssde_scheduler_desc ssde_scheduler_defaults(void);
 
 typedef struct ssde_scheduler {
     ssde_sde sde;
-    ssde_sampler_desc how;        /* to which conditions, callbacks, noise, ... are added */
+    ssde_sampler_desc how;        /* of this context, to which conditions, callbacks, noise, ... are added */
     ssde_parameterisation output; /* of ssde_score_net_desc, likewise */
     double sigma_data;            /* of SSDE_PREDICT_EDM, below 0 where the network's sign is the other (EDM's
                                      v_prediction); else 0 */
@@ -4823,8 +4823,8 @@ static const ssdei_scheduler_key ssdei_scheduler_keys[] = {
     SSDEI_KEY(use_beta_sigmas, SSDEI_SCHEDULER_RESPACED, FLAG, 0.0, NULL),
     SSDEI_KEY(use_lu_lambdas, SSDEI_SCHEDULER_DPM, FLAG, 0.0, NULL),
     SSDEI_KEY(use_flow_sigmas, SSDEI_SCHEDULER_LOGS, FLAG, 0.0, NULL),
-    SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_RESPACED, NUMBER, -1.0, NULL),
-    SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_RESPACED, NUMBER, -1.0, NULL),
+    SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_RESPACED, NUMBER, -DBL_MAX, NULL),
+    SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_RESPACED, NUMBER, -DBL_MAX, NULL),
     SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_EDM, NUMBER, 0.002, NULL),
     SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_EDM, NUMBER, 80.0, NULL),
     SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_VE, NUMBER, 0.01, NULL),
@@ -5015,7 +5015,7 @@ static ssde_status ssdei_scheduler_syntax(const ssdei_scheduling *w, const ssdei
 
 /* w->kind, by "_class_name". */
 static ssde_status ssdei_scheduler_class_of(ssdei_scheduling *w, ssdei_json json) {
-    char name[64], value[64] = "";
+    char name[64], value[64] = "", list[256] = "";
     for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
         ssdei_json_key(&json, name, sizeof name);
         if (!json.problem && !strcmp(name, "_class_name"))
@@ -5028,7 +5028,12 @@ static ssde_status ssdei_scheduler_class_of(ssdei_scheduling *w, ssdei_json json
     for (w->kind = 1; w->kind < SSDEI_SCHEDULER_ALL; w->kind *= 2)
         if (!strcmp(value, ssdei_scheduler_name(w))) return SSDE_OK;
     if (!value[0]) return ssde_fail(w->context, SSDE_ERROR_FORMAT, "scheduler: '_class_name' is missing");
-    return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "scheduler: '_class_name' is '%s', which is not known", value);
+    for (w->kind = 1; w->kind < SSDEI_SCHEDULER_ALL; w->kind *= 2) { /* without "Scheduler" */
+        const char *known = ssdei_scheduler_name(w);
+        strcat(list, ", ");
+        strncat(list, known, strlen(known) - 9);
+    }
+    return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "'_class_name' is '%.40s', wanted one of %s", value, list + 2);
 }
 
 static ssde_status ssdei_scheduler_parse(ssdei_scheduling *w, const char *text, size_t size) {
@@ -5124,6 +5129,9 @@ static ssde_status ssdei_scheduler_timesteps(ssdei_scheduling *w, size_t points,
             return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "%s: timestep %lu is %g, wanted %s from 0 to %lu%s",
                              ssdei_scheduler_name(w), (unsigned long)k, value, rounded ? "whole" : "a number",
                              (unsigned long)w->trained - 1, w->config.steps_offset > 0.0 ? ": see 'steps_offset'" : "");
+        if (k && !(value < w->label[k - 1]) && !w->how.timesteps && w->steps > w->trained)
+            return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "%s: steps is %lu, wanted at most %lu",
+                             ssdei_scheduler_name(w), (unsigned long)w->steps, (unsigned long)w->trained);
         if (k && !(value < w->label[k - 1]))
             return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "%s: of %lu timesteps %lu is %g, wanted below %g",
                              ssdei_scheduler_name(w), (unsigned long)w->steps, (unsigned long)k, value,
@@ -5688,6 +5696,9 @@ static ssde_status ssdei_scheduler_check_desc(const ssdei_scheduling *w) {
     return SSDE_OK;
 }
 
+/* -DBL_MAX is a sigma that is not given. */
+static int ssdei_scheduler_is_sigma(double value) { return value >= 0.0 || value == -DBL_MAX; }
+
 /* Keys that do not go together, or with what is given. */
 static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
     const ssdei_scheduler_config *c = &w->config;
@@ -5721,6 +5732,8 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
         return ssdei_scheduler_refuse(w, "prediction_type", "is 'flow_prediction' without 'use_flow_sigmas'");
     if (c->predict_epsilon == 0.0 && c->prediction_type != (double)SSDEI_PREDICTS_SAMPLE)
         return ssdei_scheduler_refuse(w, "predict_epsilon", "is false: wanted 'prediction_type' sample");
+    if (!ssdei_scheduler_is_sigma(c->sigma_min)) return ssdei_scheduler_refuse(w, "sigma_min", "is not 0 or more");
+    if (!ssdei_scheduler_is_sigma(c->sigma_max)) return ssdei_scheduler_refuse(w, "sigma_max", "is not 0 or more");
     if (w->edm && !(c->sigma_min > 0.0 && c->sigma_max > c->sigma_min && c->sigma_max <= 1e30 && c->rho > 0.0))
         return ssdei_scheduler_refuse(w, "sigma_max", "is not above 'sigma_min' above 0, or 'rho' not above 0");
     return ssdei_scheduler_check_desc(w);
@@ -5747,6 +5760,7 @@ static ssde_status ssdei_scheduler_make(ssdei_scheduling *w) {
     const struct ssdei_scheduler_class *row = ssdei_scheduler_row(w);
     ssde_sampler_desc *how = &w->run.how;
     *how = ssde_sampler_defaults();
+    how->context = w->context;
     how->corrector = SSDE_CORRECTOR_NONE;
     if (w->kind & SSDEI_SCHEDULER_BETAS) ssdei_try(ssdei_scheduler_tables(w));
     if (row->levels) {
@@ -5842,7 +5856,7 @@ ssde_status ssde_scheduler_load(ssde_context *context, ssde_scheduler **schedule
     if (!scheduler) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_scheduler_load: scheduler is NULL");
     *scheduler = NULL;
     if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_scheduler_load: path is NULL");
-    ssdei_try(ssdei_file_read(context, path, &json, &size));
+    ssdei_try(ssdei_file_read_json(context, path, &json, &size));
     status = ssde_scheduler_create(context, scheduler, (const char *)json, size, desc);
     ssdei_release(context, json);
     return status;

@@ -156,7 +156,7 @@ static void test_models_export_flags_2d(void) {
 /* Networks and SDEs that no scheduler fits, and arguments; nothing is left behind. */
 static void test_models_export_refusals(void) {
     static double mean[3] = {1.0, 0.8, 0.1}, std[3] = {0.0, 0.6, 1.0}, label[3] = {0.0, 1.0, 3.0};
-    static const char *const words[] = {"m^2 + std^2 is not 1", "labels are not the indices"};
+    static const char *const words[] = {"level 0 has no noise", "m^2 + std^2 is not 1", "labels are not the indices"};
     counted_memory memory;
     ssde_context context = counted_context(&memory);
     ssde_unet_desc ddpm = export_ddpm(&context), ncsnpp = export_ncsnpp(&context);
@@ -179,10 +179,11 @@ static void test_models_export_refusals(void) {
                 "tells the network");
     CHECK_FAILS(&context, ssde_net_save_diffusers(net, &subvp, EXPORT_FOLDER), SSDE_ERROR_UNSUPPORTED,
                 "neither VP nor VE");
-    for (i = 0; i < 2; i++) {
-        table = ssde_tabulated(mean, std, i ? label : NULL, 3);
+    for (i = 0; i < 3; i++) {
+        table = ssde_tabulated(mean, std, i == 2 ? label : NULL, 3);
         CHECK_FAILS(&context, ssde_net_save_diffusers(net, &table, EXPORT_FOLDER), SSDE_ERROR_UNSUPPORTED, words[i]);
-        std[2] = sqrt(1.0 - 0.01);
+        mean[0] = 0.99, std[0] = sqrt(1.0 - 0.99 * 0.99);
+        if (i) std[2] = sqrt(1.0 - 0.01);
     }
     net->means.output = SSDE_PREDICT_SCORE;
     CHECK_FAILS(&context, ssde_net_save_diffusers(net, &vp, EXPORT_FOLDER), SSDE_ERROR_UNSUPPORTED,
@@ -247,6 +248,7 @@ static void test_models_export_paper(void) {
         ssde_unet_desc desc = which < 2 ? export_ddpm(&context) : export_ncsnpp(&context);
         ssde_sde sde = which == 2 ? ssde_ve(0.02, 40.0) : ssde_vp(0.1, 20.0);
         ssde_net *nets[2] = {NULL, NULL};
+        ssde_scheduler *scheduler = NULL;
         if (which == 1) desc.num_attn_resolutions = desc.attn_every_block = 0;
         if (which == 3) desc.embedding_type = SSDE_EMBEDDING_POSITIONAL, desc.scale_by_sigma = 0, desc.centered = 1;
         desc.init_scale = 1.0;
@@ -268,7 +270,16 @@ static void test_models_export_paper(void) {
         if (which == 2)
             CHECK(strstr(export_text(EXPORT_SCHEDULER), "\"sigma_min\": 0.02, \"sigma_max\": 40.0,") ||
                   strstr(export_text(EXPORT_SCHEDULER), "\"sigma_min\": 0.02, \"sigma_max\": 40,"));
-        if (which == 3) CHECK(strstr(export_text(EXPORT_SCHEDULER), "\"trained_betas\": [0, 0.00011"));
+        if (which == 3) CHECK(strstr(export_text(EXPORT_SCHEDULER), "\"trained_betas\": [1.00"));
+        CHECK_OK(ssde_scheduler_load(&context, &scheduler, EXPORT_SCHEDULER, NULL));
+        if (scheduler && which != 2) { /* 0.1% of std is what a float m^2 leaves of level 10 */
+            double mean, std, t = 10.0 / (sde.num_scales - 1);
+            if (which < 2) CHECK_OK(ssde_discrete_marginal(&context, &sde, 10, &mean, &std, NULL));
+            if (which == 3) CHECK_OK(ssdei_marginal(&context, &sde, t, &mean, &std));
+            CHECK(scheduler->sde.level_label[11] == 10.0); /* behind the end, without noise */
+            CHECK_NEAR(scheduler->sde.level_std[11], std, 1e-3 * std);
+        }
+        ssde_scheduler_destroy(scheduler);
         CHECK(export_files() == 3);
         for (k = 0; k < 2; k++) ssde_net_destroy(nets[k]);
     }

@@ -598,6 +598,7 @@ static void unet2d_write_config(const char *name, const char *piece, const char 
 
 static void test_models_diffusers_bad_configs(void) {
     static const char base[] = "class_scale_shift";
+    static const char scheduler[] = "{\"beta_end\": 0.02, \"_class_name\": \"DDPMScheduler\"}";
     static const struct {
         const char *piece, *by;
         ssde_status status;
@@ -675,13 +676,18 @@ static void test_models_diffusers_bad_configs(void) {
         {"{", "{\"unheard_of\": null, ", SSDE_OK, ""},
         {"{", "{\"unheard_of\": 1, ", SSDE_ERROR_UNSUPPORTED, "'unheard_of'"},
         {"{", "{\"freq_shift\": 1, ", SSDE_ERROR_FORMAT, "comes twice"},
-        {"{", "[{", SSDE_ERROR_FORMAT, "an object is expected"},
+        {"{", "[{", SSDE_ERROR_FORMAT, "is not a JSON object but a text"},
+        {"{", "<!doctype html>", SSDE_ERROR_FORMAT, "is not a JSON object but a web page"},
+        {"\"act_fn\": \"silu\"", "\"beta_end\": 0.02", SSDE_ERROR_UNSUPPORTED, "'beta_end'"},
         {"\"UNet2DModel\"", "\"UNet2DConditionModel\"", SSDE_ERROR_UNSUPPORTED, "'UNet2DConditionModel'"},
         {"\"dropout\": 0.0", "\"dropout\"", SSDE_ERROR_FORMAT, "cannot be read"}};
     counted_memory memory;
     ssde_context context = counted_context(&memory);
     ssde_net *net;
     size_t i;
+    write_file(UNET2D_CONFIG, scheduler, sizeof scheduler - 1);
+    CHECK_FAILS(&context, ssde_net_load_diffusers(&context, &net, UNET2D_CONFIG, "none"), SSDE_ERROR_UNSUPPORTED,
+                "'DDPMScheduler'");
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
         unet2d_write_config(base, cases[i].piece, cases[i].by);
         if (cases[i].status != SSDE_OK) {

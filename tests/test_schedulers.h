@@ -842,7 +842,7 @@ static void test_scheduler_refusals(void) {
         {"DDPM", "\"steps_offset\": 1", "see 'steps_offset'", 1000},
         {"DDPM", "\"rescale_betas_zero_snr\": true, \"timestep_spacing\": \"trailing\"", "no signal", 10},
         {"DDPM", "\"timestep_spacing\": \"trailing\"", "61 are wanted, the last -1", 61},
-        {"DDIM", "\"timestep_spacing\": \"linspace\"", "timesteps", 1001},
+        {"DDIM", "\"timestep_spacing\": \"linspace\"", "steps is 1001", 1001},
         {"DDIM", "\"thresholding\": true, \"sample_max_value\": 0.5", "sample_max_value", 0},
         {"PNDM", "\"prediction_type\": \"sample\"", "'sample'", 0},
         {"PNDM", "", "at least 4", 3},
@@ -910,6 +910,17 @@ static void test_scheduler_refusals(void) {
     schedulers_refused("HeunDiscrete", "\"beta_schedule\": \"squaredcos_cap_v2\"", &desc, "not followed");
     CHECK_OK(ssde_scheduler_create(&context, &scheduler, idle, strlen(idle), NULL));
     ssde_scheduler_destroy(scheduler);
+    schedulers_refused("EulerDiscrete", "\"use_karras_sigmas\": true, \"sigma_min\": -0.1", NULL,
+                       "'sigma_min' is not 0 or more");
+    schedulers_refused("UniPCMultistep", "\"use_karras_sigmas\": true, \"sigma_max\": -1", NULL,
+                       "'sigma_max' is not 0 or more");
+    desc = ssde_scheduler_defaults();
+    desc.steps = 2000;
+    schedulers_refused("DDIM", "", &desc, "steps is 2000, wanted at most 1000");
+    desc.steps = 0;
+    schedulers_refused("CMStochasticIterative", "", &desc,
+                       "'CMStochasticIterativeScheduler', wanted one of DDPM, DDIM, PNDM, ");
+    schedulers_refused("CMStochasticIterative", "", &desc, ", ScoreSdeVe, ScoreSdeVp");
     CHECK_FAILS(&context, ssde_scheduler_create(&context, &scheduler, "{}", 2, NULL), SSDE_ERROR_FORMAT, "_class_name");
     for (i = 0; i + 1 < sizeof idle - 1; i++)
         CHECK_STATUS(ssde_scheduler_create(&context, &scheduler, idle, i, NULL), SSDE_ERROR_FORMAT);
@@ -935,10 +946,56 @@ static void test_scheduler_file(void) {
     ssde_scheduler_destroy(scheduler);
     ssde_scheduler_destroy(loaded);
     ssde_scheduler_destroy(NULL);
+    write_file("tests/scheduler.tmp", "Entry not found", 15);
+    CHECK_FAILS(&context, ssde_scheduler_load(&context, &loaded, "tests/scheduler.tmp", NULL), SSDE_ERROR_FORMAT,
+                "scheduler.tmp' is not a JSON object but a text");
     remove("tests/scheduler.tmp");
     CHECK_FAILS(&context, ssde_scheduler_load(&context, &loaded, "tests/scheduler.tmp", NULL), SSDE_ERROR_FILE,
                 "scheduler.tmp");
     CHECK(!loaded);
+}
+
+/* Every class draws from a network that is told indices, as diffusers' are, and says what its timesteps are. */
+static void test_scheduler_networks(void) {
+    enum { N = 2, DIM = 8 * 8 };
+    ssde_context context = ssde_context_defaults();
+    ssde_unet2d_desc shape = ssde_unet2d(8, 8, 1);
+    ssdei_scheduling w;
+    ssde_net *net = NULL;
+    shape.num_levels = 2;
+    shape.block_out_channels[0] = shape.block_out_channels[1] = 8;
+    shape.norm_num_groups = 4;
+    CHECK_OK(ssde_unet2d_create(&net, &shape));
+    net->means.discrete = 1; /* as of a file */
+    for (w.kind = 1; net && w.kind < SSDEI_SCHEDULER_ALL; w.kind *= 2) {
+        char config[100];
+        float x[N * DIM], label, sigma;
+        ssde_score_net_desc meaning = ssde_score_net_defaults();
+        ssde_scheduler_desc desc = ssde_scheduler_defaults();
+        ssde_scheduler *scheduler = NULL;
+        ssde_score_net *score_net = NULL;
+        ssde_rng rng = ssde_rng_seed(1);
+        desc.steps = 4;
+        meaning.context = &context;
+        sprintf(config, "{\"_class_name\": \"%s\"}", ssdei_scheduler_name(&w));
+        CHECK_OK(ssde_scheduler_create(&context, &scheduler, config, strlen(config), &desc));
+        if (!scheduler) continue;
+        CHECK(scheduler->how.context == &context);
+        meaning.output = scheduler->output, meaning.sigma_data = scheduler->sigma_data;
+        CHECK_OK(ssde_score_net_create(&score_net, net, &scheduler->sde, &meaning));
+        if (score_net) {
+            ssde_score_model model = ssde_score_net_model(score_net);
+            CHECK_OK(ssde_sample(&scheduler->sde, &model, &scheduler->how, &rng, N, x));
+            if (scheduler->sde.level_label) {
+                CHECK_OK(ssde_score_net_label(&context, net, &scheduler->sde, 1.0, &label, &sigma, NULL));
+                CHECK(label == (float)scheduler->sde.level_label[scheduler->sde.num_scales - 1]);
+            }
+        } else
+            check_report(__FILE__, __LINE__, "%s: %s", config, context.error);
+        ssde_score_net_destroy(score_net);
+        ssde_scheduler_destroy(scheduler);
+    }
+    ssde_net_destroy(net);
 }
 
 #define TEST_SCHEDULERS_LIST(X) \
@@ -946,6 +1003,7 @@ static void test_scheduler_file(void) {
     X(scheduler_formulas)       \
     X(scheduler_levels)         \
     X(scheduler_refusals)       \
-    X(scheduler_file)
+    X(scheduler_file)           \
+    X(scheduler_networks)
 
 #endif
