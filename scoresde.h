@@ -305,12 +305,12 @@ typedef struct ssde_file_tensor {
     int number;          /* no tensor, but a number among the objects that torch.save wrote; rank 0 */
     const char *problem; /* why its values cannot be read, "is sparse: save its to_dense()"; NULL: they can */
 } ssde_file_tensor;
-/* Opens safetensors, or what torch.save (PyTorch 1.6 and later) or torch.jit.save writes, or the index.json of a model
-   in several such files, by content, whatever its name. Anything else is an error that says what it is, if that is
-   known (a Git LFS pointer, a page, an archive, ...), and what to do. A tensor that cannot be read (of another dtype,
-   sparse, quantized, complex, an array of NumPy, ...) is there with its problem, sometimes with rank and count 0. Of
-   safetensors, what the format's own reader accepts (huggingface/safetensors 24b0b28, 0.8.0-dev), except a tensor's
-   name that comes twice, which the format forbids.
+/* Opens safetensors, or what torch.save (PyTorch 0.1.10 and later, in an archive or not) or torch.jit.save writes,
+   or the index.json of a model in several such files, by content, whatever its name. Anything else is an error that
+   says what it is, if that is known (a Git LFS pointer, a page, an archive, ...), and what to do. A tensor that cannot
+   be read (of another dtype, sparse, quantized, complex, an array of NumPy, ...) is there with its problem, sometimes
+   with rank and count 0. Of safetensors, what the format's own reader accepts (huggingface/safetensors 24b0b28,
+   0.8.0-dev), except a tensor's name that comes twice, which the format forbids.
    Of torch.save: tensors in dictionaries, lists, tuples and attributes of objects. A tensor's name is the way to it,
    "model.weight" or "ema.shadow_params.0"; a module that was saved whole has the names of its state_dict. Numbers are
    tensors of rank 0 ("I64", "F64", "BOOL"), strings are metadata, the first 65,536 of both. Nothing in the file is
@@ -3657,11 +3657,14 @@ static const char *ssdei_zip_kind(const char *name, size_t length) {
     return "a zip archive: run unzip on it first";
 }
 
-/* PyTorch's first format begins with a number of ten bytes, behind a pickle's head of two or of eleven. */
-static const char *ssdei_pickle_kind(const unsigned char *bytes, size_t size) {
+/* Without an archive, torch.save begins with a number of ten bytes, behind a pickle's head of two or of eleven. */
+static int ssdei_pth_is_stream(const unsigned char *bytes, size_t size) {
     static const char mark[] = "\212\012\154\374\234\106\371\040\152\250\120\031";
-    if (ssdei_stands(bytes, size, 2, mark, sizeof mark - 1) || ssdei_stands(bytes, size, 11, mark, sizeof mark - 1))
-        return "in the format of PyTorch before 1.6: load it there and torch.save it again";
+    return ssdei_stands(bytes, size, 2, mark, sizeof mark - 1) || ssdei_stands(bytes, size, 11, mark, sizeof mark - 1);
+}
+
+static const char *ssdei_pickle_kind(const unsigned char *bytes, size_t size) {
+    if (ssdei_pth_is_stream(bytes, size)) return "a file of torch.save: ssde_tensor_file_open reads it";
     return "a pickle of Python: load it there, and save arrays as .npy, weights with torch.save";
 }
 
@@ -3689,22 +3692,23 @@ static const char *ssdei_file_kind(const unsigned char *bytes, size_t size) {
     static const struct {
         size_t offset, length;
         const char *word, *kind;
-    } kinds[] = {{0, 2, "\037\213", "a gzip archive: run gunzip on it first"},
-                 {0, 3, "BZh", "a bzip2 archive: run bunzip2 on it first"},
-                 {0, 5, "\3757zXZ", "an xz archive: run unxz on it first"},
-                 {0, 4, "\050\265\057\375", "a Zstandard archive: run unzstd on it first"},
-                 {0, 6, "7z\274\257\047\034", "a 7z archive: unpack it first"},
-                 {0, 4, "Rar!", "a rar archive: unpack it first"},
-                 {257, 5, "ustar", "a tar archive: run tar -xf on it first"},
-                 {0, 6, "\223NUMPY", "a .npy file: ssde_npy_load reads it"},
-                 {0, 7, "MATLAB ", "a MATLAB file: save the array as .npy (npy-matlab's writeNPY)"},
-                 {0, 8, "\211HDF\r\n\032\n", "an HDF5 file: save arrays as .npy, weights as safetensors"},
-                 {0, 4, "GGUF", "a GGUF file: save its weights as safetensors"},
-                 {0, 3, "\010\007\022", "an ONNX model: save the weights of the network it came from as safetensors"},
-                 {0, 8, "\211PNG\r\n\032\n", "a picture (PNG)"},
-                 {0, 3, "\377\330\377", "a picture (JPEG)"},
-                 {0, 3, "\000\000\010", "an IDX file: ssde_idx_load reads it"},
-                 {8, 2, "{\"", "a safetensors file: ssde_tensor_file_open reads it"}};
+    } kinds[] = {
+        {0, 2, "\037\213", "a gzip archive: run gunzip on it first"},
+        {0, 3, "BZh", "a bzip2 archive: run bunzip2 on it first"},
+        {0, 5, "\3757zXZ", "an xz archive: run unxz on it first"},
+        {0, 4, "\050\265\057\375", "a Zstandard archive: run unzstd on it first"},
+        {0, 6, "7z\274\257\047\034", "a 7z archive: unpack it first"},
+        {0, 4, "Rar!", "a rar archive: unpack it first"},
+        {257, 5, "ustar", "a tar archive: run tar -xf on it first, or, of PyTorch before 0.1.10, save it anew there"},
+        {0, 6, "\223NUMPY", "a .npy file: ssde_npy_load reads it"},
+        {0, 7, "MATLAB ", "a MATLAB file: save the array as .npy (npy-matlab's writeNPY)"},
+        {0, 8, "\211HDF\r\n\032\n", "an HDF5 file: save arrays as .npy, weights as safetensors"},
+        {0, 4, "GGUF", "a GGUF file: save its weights as safetensors"},
+        {0, 3, "\010\007\022", "an ONNX model: save the weights of the network it came from as safetensors"},
+        {0, 8, "\211PNG\r\n\032\n", "a picture (PNG)"},
+        {0, 3, "\377\330\377", "a picture (JPEG)"},
+        {0, 3, "\000\000\010", "an IDX file: ssde_idx_load reads it"},
+        {8, 2, "{\"", "a safetensors file: ssde_tensor_file_open reads it"}};
     size_t i;
     if (!size) return "an empty file: fetch or write it again";
     if (size > 512) size = 512;
@@ -5456,6 +5460,16 @@ static void ssdei_zip_without_crc(ssde_tensor_file *file) {
     for (i = 0; i < file->record_count; i++) file->records[i].checked = 1;
 }
 
+/* No name comes twice. Leaves record_by_name sorted. */
+static ssde_status ssdei_sort_records(ssde_tensor_file *file) {
+    size_t i;
+    ssdei_sort(file->records, file->record_count, file->record_by_name, ssdei_record_before);
+    for (i = 1; i < file->record_count; i++)
+        if (!ssdei_record_before(file->records, file->record_by_name[i - 1], file->record_by_name[i]))
+            return ssdei_record_fail(file, &file->records[file->record_by_name[i]], SSDE_ERROR_FORMAT, "comes twice");
+    return SSDE_OK;
+}
+
 static void ssdei_zip_arrays(void *object, ssdei_memory *memory) {
     ssde_tensor_file *file = (ssde_tensor_file *)object;
     file->records = ssdei_place(memory, ssdei_record, file->record_count);
@@ -5476,11 +5490,7 @@ static ssde_status ssdei_zip_load(ssde_tensor_file *file) {
         at += used;
     }
     ssdei_zip_without_crc(file);
-    ssdei_sort(file->records, file->record_count, file->record_by_name, ssdei_record_before);
-    for (i = 1; i < file->record_count; i++)
-        if (!ssdei_record_before(file->records, file->record_by_name[i - 1], file->record_by_name[i]))
-            return ssdei_record_fail(file, &file->records[file->record_by_name[i]], SSDE_ERROR_FORMAT, "comes twice");
-    return SSDE_OK;
+    return ssdei_sort_records(file);
 }
 
 /* ---- files: pickle ----
@@ -5516,7 +5526,7 @@ typedef enum ssdei_object_kind {
 
 typedef struct ssdei_object {
     ssdei_object_kind kind;
-    uint32_t count;       /* of contained objects, or of a string's bytes */
+    uint32_t count;       /* of contained objects, or of a string's bytes; a storage's id */
     uint32_t first, last; /* its cells; of a storage, its class among the globals and what is wrong with it */
     uint64_t bits; /* the number; a string's place in the pickle; the index of a global, record or tensor; whether
                       a container is being walked through */
@@ -5528,10 +5538,11 @@ typedef struct ssdei_cell {
 
 typedef struct ssdei_pickle {
     ssde_tensor_file *file;
-    const char *root; /* of the records' names: "checkpoint_1/" */
+    const char *root; /* of the records' names: "checkpoint_1/"; length 0: they are keys of storages and no more */
     size_t root_length;
     const unsigned char *bytes;
     size_t size, at;
+    int partial, cut; /* the file has more bytes of it than are here; they were needed */
     ssdei_object *objects;
     size_t object_count, object_capacity;
     ssdei_cell *cells;
@@ -5600,6 +5611,9 @@ static const struct ssdei_global {
     {"torch.BoolStorage", SSDEI_GLOBAL_STORAGE, "BOOL"},
     {"torch.ComplexFloatStorage", SSDEI_GLOBAL_STORAGE, "C64"},
     {"torch.ComplexDoubleStorage", SSDEI_GLOBAL_STORAGE, "C128"},
+    {"torch.QInt8Storage", SSDEI_GLOBAL_STORAGE, "QI8"},
+    {"torch.QUInt8Storage", SSDEI_GLOBAL_STORAGE, "QU8"},
+    {"torch.QInt32Storage", SSDEI_GLOBAL_STORAGE, "QI32"},
     {"torch.storage.UntypedStorage", SSDEI_GLOBAL_STORAGE, "U8"}, /* bytes */
     {"torch.float8_e4m3fn", SSDEI_GLOBAL_DTYPE, "F8_E4M3"},
     {"torch.float8_e5m2", SSDEI_GLOBAL_DTYPE, "F8_E5M2"},
@@ -5616,9 +5630,19 @@ static void ssdei_pickle_fail(ssdei_pickle *pickle, const char *problem) {
                                    pickle->file->path, problem, (unsigned long)pickle->at);
 }
 
+/* It lacks bytes, or they are still to be read from the file. */
+static void ssdei_pickle_end_early(ssdei_pickle *pickle, const char *problem) {
+    if (pickle->partial && pickle->status == SSDE_OK) {
+        pickle->cut = 1;
+        pickle->status = SSDE_ERROR_FORMAT;
+    }
+    ssdei_pickle_fail(pickle, problem);
+}
+
 /* The next `count` bytes, as a number. */
 static uint64_t ssdei_pickle_unsigned(ssdei_pickle *pickle, size_t count) {
-    if (pickle->status == SSDE_OK && count > pickle->size - pickle->at) ssdei_pickle_fail(pickle, "it ends too early");
+    if (pickle->status == SSDE_OK && count > pickle->size - pickle->at)
+        ssdei_pickle_end_early(pickle, "it ends too early");
     if (pickle->status != SSDE_OK) return 0;
     pickle->at += count;
     return ssdei_little_endian(pickle->bytes + pickle->at - count, count);
@@ -5748,7 +5772,7 @@ static void ssdei_pickle_tuple(ssdei_pickle *pickle, int count) {
 static void ssdei_pickle_bytes(ssdei_pickle *pickle, ssdei_object_kind kind, uint64_t length) {
     uint32_t made;
     if (pickle->status == SSDE_OK && (length > pickle->size - pickle->at || length > UINT32_MAX))
-        ssdei_pickle_fail(pickle, "a string reaches beyond its end");
+        ssdei_pickle_end_early(pickle, "a string reaches beyond its end");
     made = ssdei_pickle_make(pickle, kind, pickle->at);
     if (pickle->status != SSDE_OK) return;
     if (kind == SSDEI_OBJECT_STRING) pickle->objects[made].count = (uint32_t)length;
@@ -5792,7 +5816,7 @@ static void ssdei_pickle_global(ssdei_pickle *pickle, const unsigned char *modul
 static const unsigned char *ssdei_pickle_line(ssdei_pickle *pickle, size_t *length) {
     const unsigned char *line = pickle->bytes + pickle->at, *end = NULL;
     if (pickle->status == SSDE_OK) end = (const unsigned char *)memchr(line, '\n', pickle->size - pickle->at);
-    if (!end) ssdei_pickle_fail(pickle, "it ends too early");
+    if (!end) ssdei_pickle_end_early(pickle, "it ends too early");
     *length = end ? (size_t)(end - line) : 0;
     if (end) pickle->at += *length + 1;
     return line;
@@ -5829,28 +5853,32 @@ static void ssdei_pickle_global_strings(ssdei_pickle *pickle) {
 
 /* What can be wrong with a storage, which is told when a tensor that lies there is read. */
 static const char *const ssdei_storage_problems[] = {
-    NULL, "lies in a storage of a class that is not known here", "lies in a storage that the archive does not have",
-    "lies in a storage of another size than its record in the archive",
+    NULL, "lies in a storage of a class that is not known here", "lies in a storage that the file does not have",
+    "lies in a storage of another size than the file has",
     "lies in a record that is compressed or encrypted: unpack the archive, and store it without"};
 
-/* ("storage", its class, its key, the device, the number of elements): bytes of the record ROOT/data/KEY. */
+/* The record of a storage's key, a string; NULL: there is none. */
+static ssdei_record *ssdei_pickle_record(const ssdei_pickle *pickle, uint32_t key) {
+    const ssdei_object *object = &pickle->objects[key];
+    ssdei_parts name = {{pickle->root, "data/", NULL}, {pickle->root_length, pickle->root_length ? 5u : 0u, 0}};
+    name.text[2] = (const char *)pickle->bytes + object->bits;
+    name.length[2] = object->count;
+    return ssdei_zip_record(pickle->file, &name);
+}
+
+/* ("storage", its class, its key, the device, the number of elements[, a view of it]): bytes of a record. */
 static void ssdei_pickle_storage(ssdei_pickle *pickle) {
-    uint32_t items[5], id = ssdei_pickle_pop(pickle), storage_class = 0, problem = 0, storage;
-    ssdei_parts name = {{pickle->root, "data/", NULL}, {pickle->root_length, 5, 0}};
-    const ssdei_object *key;
+    uint32_t items[6], id = ssdei_pickle_pop(pickle), storage_class = 0, problem = 0, storage;
     const ssdei_dtype *dtype;
     ssdei_record *record;
-    if (!ssdei_pickle_items(pickle, id, items, 5, 5) || !ssdei_pickle_is(pickle, items[2], SSDEI_OBJECT_STRING) ||
+    if (!ssdei_pickle_items(pickle, id, items, 5, 6) || !ssdei_pickle_is(pickle, items[2], SSDEI_OBJECT_STRING) ||
         !ssdei_pickle_is(pickle, items[4], SSDEI_OBJECT_INTEGER)) {
         ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
         return;
     }
     if (ssdei_pickle_is(pickle, items[1], SSDEI_OBJECT_GLOBAL))
         storage_class = (uint32_t)pickle->objects[items[1]].bits;
-    key = &pickle->objects[items[2]];
-    name.text[2] = (const char *)pickle->bytes + key->bits;
-    name.length[2] = key->count;
-    record = ssdei_zip_record(pickle->file, &name);
+    record = ssdei_pickle_record(pickle, items[2]);
     if (ssdei_globals[storage_class].kind != SSDEI_GLOBAL_STORAGE)
         problem = 1;
     else if (!record)
@@ -5862,6 +5890,7 @@ static void ssdei_pickle_storage(ssdei_pickle *pickle) {
         problem = 3;
     storage = ssdei_pickle_make(pickle, SSDEI_OBJECT_STORAGE, record ? (uint64_t)(record - pickle->file->records) : 0);
     if (pickle->status != SSDE_OK) return;
+    pickle->objects[storage].count = id;
     pickle->objects[storage].first = storage_class;
     pickle->objects[storage].last = problem;
 }
@@ -5895,6 +5924,29 @@ static int ssdei_entry_fits(ssdei_entry *entry, uint64_t offset, uint64_t total)
         last += steps * entry->stride[axis];
     }
     return last < total;
+}
+
+/* Where a storage lies in the file: its record, or, of a view (its key, offset, number of elements), that part of it.
+   False: it has no such part. */
+static int ssdei_pickle_extent(const ssdei_pickle *pickle, const ssdei_object *storage, size_t bytes, uint64_t *begin,
+                               uint64_t *size) {
+    const ssdei_record *record = &pickle->file->records[storage->bits];
+    uint32_t items[6], view[3];
+    uint64_t offset, count, total = record->size / bytes;
+    *begin = record->begin;
+    *size = record->size;
+    if (!ssdei_pickle_items(pickle, storage->count, items, 6, 6) ||
+        ssdei_pickle_is(pickle, items[5], SSDEI_OBJECT_NONE))
+        return 1;
+    if (!ssdei_pickle_items(pickle, items[5], view, 3, 3) || !ssdei_pickle_is(pickle, view[1], SSDEI_OBJECT_INTEGER) ||
+        !ssdei_pickle_is(pickle, view[2], SSDEI_OBJECT_INTEGER))
+        return 0;
+    offset = pickle->objects[view[1]].bits;
+    count = pickle->objects[view[2]].bits;
+    if (offset > total || count > total - offset) return 0;
+    *begin += offset * bytes;
+    *size = count * bytes;
+    return 1;
 }
 
 /* A tensor of which nothing is known yet; NULL after a failure. */
@@ -5937,6 +5989,7 @@ static const char *ssdei_pickle_describe(const ssdei_pickle *pickle, uint32_t ar
                                          ssdei_entry *entry) {
     uint32_t items[8], flags = typed ? 7 : 6;
     const ssdei_object *storage, *offset;
+    uint64_t size;
     if (!ssdei_pickle_items(pickle, arguments, items, typed ? 7 : 4, flags + 1) ||
         !ssdei_pickle_is(pickle, items[0], SSDEI_OBJECT_STORAGE) ||
         !ssdei_pickle_is(pickle, items[1], SSDEI_OBJECT_INTEGER))
@@ -5945,22 +5998,24 @@ static const char *ssdei_pickle_describe(const ssdei_pickle *pickle, uint32_t ar
     offset = &pickle->objects[items[1]];
     if (storage->last) return ssdei_storage_problems[storage->last];
     entry->info.dtype = ssdei_globals[storage->first].detail;
+    entry->dtype = ssdei_dtype_find(entry->info.dtype);
+    if (!entry->dtype->bytes) return ssdei_dtype_problem;
+    if (!ssdei_pickle_extent(pickle, storage, entry->dtype->bytes, &entry->begin, &size))
+        return "lies in a view that its storage does not have";
     if (typed) {
         const ssdei_object *object = &pickle->objects[items[6]];
         if (object->kind != SSDEI_OBJECT_GLOBAL || ssdei_globals[object->bits].kind != SSDEI_GLOBAL_DTYPE)
             return "has a dtype that is not known here";
         entry->info.dtype = ssdei_globals[object->bits].detail;
+        entry->dtype = ssdei_dtype_find(entry->info.dtype);
     }
-    entry->dtype = ssdei_dtype_find(entry->info.dtype);
-    if (!entry->dtype->bytes) return ssdei_dtype_problem;
     entry->record = &pickle->file->records[storage->bits];
     entry->info.rank = ssdei_pickle_sizes(pickle, items[2], entry->info.shape);
     if (entry->info.rank < 0 || ssdei_pickle_sizes(pickle, items[3], entry->stride) != entry->info.rank)
         return "has a size and a stride that are not as many whole numbers, 8 or fewer";
-    if (!ssdei_entry_fits(entry, offset->bits, entry->record->size / entry->dtype->bytes))
-        return "reaches beyond its storage";
-    entry->begin = entry->record->begin + offset->bits * entry->dtype->bytes;
-    entry->end = entry->record->begin + entry->record->size;
+    if (!ssdei_entry_fits(entry, offset->bits, size / entry->dtype->bytes)) return "reaches beyond its storage";
+    entry->end = entry->begin + size;
+    entry->begin += offset->bits * entry->dtype->bytes;
     return pickle->objects[arguments].count > flags ? ssdei_pickle_flags(pickle, items[flags], entry) : NULL;
 }
 
@@ -6156,12 +6211,13 @@ static int ssdei_pickle_operation(ssdei_pickle *pickle, unsigned char code) {
     }
 }
 
-/* Runs the pickle; the object it makes. */
+/* Runs the pickle, or of several the next; the object it makes. */
 static uint32_t ssdei_pickle_run(ssdei_pickle *pickle) {
     uint64_t start = ssdei_pickle_unsigned(pickle, 1), protocol = ssdei_pickle_unsigned(pickle, 1);
     uint32_t result;
     if (start != 0x80 || protocol < 2 || protocol > 5)
         ssdei_pickle_fail(pickle, "it does not begin as one of protocol 2 to 5");
+    pickle->memo_size = pickle->memo_count = 0;
     while (pickle->status == SSDE_OK) {
         unsigned char code = (unsigned char)ssdei_pickle_unsigned(pickle, 1);
         char problem[60];
@@ -6173,6 +6229,15 @@ static uint32_t ssdei_pickle_run(ssdei_pickle *pickle) {
     result = ssdei_pickle_pop(pickle);
     if (pickle->depth) ssdei_pickle_fail(pickle, "it leaves more than one object");
     return result;
+}
+
+static void ssdei_pickle_release(ssdei_pickle *pickle) {
+    ssde_context *context = pickle->file->context;
+    ssdei_release(context, pickle->objects);
+    ssdei_release(context, pickle->cells);
+    ssdei_release(context, pickle->stack);
+    ssdei_release(context, pickle->memo);
+    ssdei_release(context, pickle->tensors);
 }
 
 /* ---- files: PyTorch's files ---- */
@@ -6391,11 +6456,7 @@ static ssde_status ssdei_pth_interpret(ssde_tensor_file *file, ssdei_record *pro
     if (pickle.status == SSDE_OK) pickle.status = ssdei_read_at(file, program->begin, bytes, pickle.size);
     root = ssdei_pickle_run(&pickle);
     if (pickle.status == SSDE_OK) pickle.status = ssdei_pth_fill(&pickle, root);
-    ssdei_release(file->context, pickle.objects);
-    ssdei_release(file->context, pickle.cells);
-    ssdei_release(file->context, pickle.stack);
-    ssdei_release(file->context, pickle.memo);
-    ssdei_release(file->context, pickle.tensors);
+    ssdei_pickle_release(&pickle);
     return pickle.status;
 }
 
@@ -6416,6 +6477,122 @@ static ssde_status ssdei_pth_load(ssde_tensor_file *file) {
     bytes = (unsigned char *)ssdei_allocate(file->context, (size_t)program->size + 1, 1);
     status = bytes ? ssdei_pth_interpret(file, program, bytes) : SSDE_ERROR_MEMORY;
     ssdei_release(file->context, bytes);
+    return status;
+}
+
+/* ---- files: PyTorch's files without an archive ----
+   What torch.save wrote before PyTorch 1.6, and writes with _use_new_zipfile_serialization=False: five pickles, which
+   are a number to know the format by, the version of its protocol, facts about the machine, the object, and a list of
+   the keys of its storages; then, in the order of that list, of each storage the number of elements, 8 bytes, and the
+   elements. All of that is little-endian, whatever machine wrote it. Since only the object tells how many bytes an
+   element has, its pickle runs twice: first to find the storages, then with them. A record is a storage. */
+
+/* Makes the records out of the list of keys. */
+static ssde_status ssdei_stream_keys(ssdei_pickle *pickle) {
+    ssde_tensor_file *file = pickle->file;
+    const size_t begin = pickle->at;
+    const uint32_t list = ssdei_pickle_run(pickle);
+    uint32_t cell, i;
+    ssdei_try(pickle->status);
+    if (!ssdei_pickle_is(pickle, list, SSDEI_OBJECT_LIST)) ssdei_pickle_fail(pickle, "its storages' keys are no list");
+    if (pickle->objects[list].count > (file->size - pickle->at) / 8)
+        ssdei_pickle_fail(pickle, "it lists more storages than the file can have");
+    ssdei_try(pickle->status);
+    file->directory_size = pickle->at - begin;
+    file->record_count = pickle->objects[list].count;
+    if (!ssdei_object_create(file->context, file, 0, ssdei_zip_arrays)) return SSDE_ERROR_MEMORY;
+    memcpy(file->directory, pickle->bytes + begin, file->directory_size);
+    for (cell = pickle->objects[list].first, i = 0; i < file->record_count; i++, cell = pickle->cells[cell].next) {
+        const ssdei_object *key = &pickle->objects[pickle->cells[cell].object];
+        if (key->kind != SSDEI_OBJECT_STRING) ssdei_pickle_fail(pickle, "a storage's key is no string");
+        ssdei_try(pickle->status);
+        file->records[i].name = (const char *)file->directory + (key->bits - begin);
+        file->records[i].length = key->count;
+        file->records[i].checked = 1; /* there is no CRC */
+    }
+    return ssdei_sort_records(file);
+}
+
+/* Of a class of storages, the bytes of an element; one whose dtype is not read here has its bits in its name. */
+static size_t ssdei_storage_bytes(uint32_t storage_class) {
+    const char *name = ssdei_globals[storage_class].detail;
+    size_t bytes = ssdei_dtype_find(name)->bytes;
+    return bytes ? bytes : strtoul(name + strcspn(name, "123456789"), NULL, 10) / 8;
+}
+
+/* Finds the bytes of each storage. Until then, the size of its record is that of an element, of the first class that
+   the object gives it. */
+static ssde_status ssdei_stream_storages(ssdei_pickle *pickle) {
+    ssde_tensor_file *file = pickle->file;
+    unsigned char number[8];
+    uint64_t at = pickle->at, count;
+    uint32_t items[6];
+    size_t i;
+    for (i = 0; i < pickle->object_count; i++) {
+        const ssdei_object *storage = &pickle->objects[i];
+        ssdei_record *record;
+        if (storage->kind != SSDEI_OBJECT_STORAGE || ssdei_globals[storage->first].kind != SSDEI_GLOBAL_STORAGE ||
+            !ssdei_pickle_items(pickle, storage->count, items, 5, 6))
+            continue;
+        record = ssdei_pickle_record(pickle, items[2]);
+        if (record && !record->size) record->size = ssdei_storage_bytes(storage->first);
+    }
+    for (i = 0; i < file->record_count; i++) {
+        ssdei_record *record = &file->records[i];
+        if (!record->size)
+            return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT,
+                                     "is a storage of no class that is known here, and so of no known size");
+        ssdei_try(ssdei_read_at(file, at, number, sizeof number));
+        at += sizeof number;
+        count = ssdei_little_endian(number, sizeof number);
+        if (count > (file->size - at) / record->size)
+            return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, "is a storage that reaches beyond the file");
+        record->begin = at;
+        record->size *= count;
+        at += record->size;
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_stream_interpret(ssdei_pickle *pickle) {
+    uint32_t root;
+    size_t object;
+    ssdei_pickle_run(pickle);
+    root = ssdei_pickle_run(pickle);
+    if (pickle->status == SSDE_OK &&
+        (!ssdei_pickle_is(pickle, root, SSDEI_OBJECT_INTEGER) || pickle->objects[root].bits != 1001))
+        ssdei_pickle_fail(pickle, "the version of its protocol is not 1001");
+    ssdei_pickle_run(pickle);
+    object = pickle->at;
+    ssdei_pickle_run(pickle);
+    ssdei_try(ssdei_stream_keys(pickle));
+    ssdei_try(ssdei_stream_storages(pickle));
+    pickle->at = object;
+    pickle->object_count = pickle->cell_count = pickle->tensor_count = 0;
+    root = ssdei_pickle_run(pickle);
+    return ssdei_pth_fill(pickle, root);
+}
+
+/* Where the pickles end is known once they have run: they begin with a part of the file, and again with more of it. */
+static ssde_status ssdei_stream_load(ssde_tensor_file *file) {
+    const size_t most = file->size < SSDEI_MAX_PICKLE ? (size_t)file->size : (size_t)SSDEI_MAX_PICKLE;
+    size_t size = (size_t)1 << 18;
+    ssdei_pickle pickle;
+    ssde_status status;
+    do {
+        unsigned char *bytes;
+        size = size < most / 4 ? 4 * size : most;
+        memset(&pickle, 0, sizeof pickle);
+        pickle.file = file;
+        pickle.size = size;
+        pickle.partial = size < most;
+        bytes = (unsigned char *)ssdei_allocate(file->context, size + 1, 1);
+        pickle.bytes = bytes;
+        status = bytes ? ssdei_read_at(file, 0, bytes, size) : SSDE_ERROR_MEMORY;
+        if (status == SSDE_OK) status = ssdei_stream_interpret(&pickle);
+        ssdei_pickle_release(&pickle);
+        ssdei_release(file->context, bytes);
+    } while (pickle.cut);
     return status;
 }
 
@@ -6580,6 +6757,7 @@ static ssde_status ssdei_load_container(ssde_tensor_file *file, int shard) {
     while (brace < size && memchr(" \t\r\n", start[brace], 4)) brace++;
     if (brace < size && start[brace] == '{' && !start[5] && !start[6] && !start[7]) return ssdei_safetensors_load(file);
     if (ssdei_zip_signature(start, 3, 4) || ssdei_zip_signature(start, 5, 6)) return ssdei_pth_load(file);
+    if (start[0] == 0x80 && ssdei_pth_is_stream(start, size)) return ssdei_stream_load(file);
     if (!ssdei_file_kind(start, size)) return ssdei_safetensors_load(file);
     for (brace = 0; brace < size && memchr(" \t\r\n", start[brace], 4);) brace++;
     if (brace < size && start[brace] == '{' && !shard) ssdei_try(ssdei_shards_load(file, &index));

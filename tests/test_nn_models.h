@@ -857,6 +857,28 @@ static void test_models_pth_networks(void) {
     remove(FILES_PTH);
 }
 
+/* What torch.save writes in either format, a dictionary as the reference's and a list as NCSNv2's: the average is half
+   the model. */
+static void test_models_pth_formats(void) {
+    static const char *const paths[] = {"tests/golden/torch_model.pth", "tests/golden/torch_model.old.pth",
+                                        "tests/golden/torch_model_list.pth", "tests/golden/torch_model_list.old.pth"};
+    ssde_context context = ssde_context_defaults();
+    ssde_net *net = NULL;
+    float bias[2];
+    size_t i;
+    int average;
+    CHECK_OK(ssde_net_create(&context, &net, 1));
+    CHECK_OK(ssde_net_finish(net, ssde_linear(net, ssde_input(net, 1, 1, 2), 2, 1.0, "w")));
+    for (i = 0; i < 4; i++)
+        for (average = 0; average < 2; average++) {
+            CHECK_OK(ssde_net_load_pth(net, paths[i], average ? SSDE_PTH_EMA : SSDE_PTH_MODEL));
+            CHECK_OK(ssde_net_get(net, ssdei_net_find_parameter(net, "w.bias"), bias));
+            CHECK_NEAR(bias[0], average ? 3.5 : 7.0, 0.0);
+            CHECK_NEAR(bias[1], average ? 4.0 : 8.0, 0.0);
+        }
+    ssde_net_destroy(net);
+}
+
 /* ---- models: what people save ---- */
 
 /* A set of weights in a file: keys on the way to it, "a/b", what comes before its names, and what its values have more
@@ -1399,6 +1421,7 @@ static void test_models_memory(void) {
     X(models_outputs)          \
     X(models_bad_saves)        \
     X(models_hostile)          \
+    X(models_pth_formats)      \
     X(models_pth_golden)       \
     X(models_pth_networks)     \
     X(models_state_dicts)      \

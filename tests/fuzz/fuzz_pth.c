@@ -1,10 +1,10 @@
 /* Any bytes as a file of torch.save: they are refused with a status, or read, and nothing leaks.
 
        clang -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz/fuzz_pth.c -o fuzz -lm
-       mkdir -p corpus && cp tests/golden/torch_save.pth corpus && ./fuzz -max_total_time=60 corpus
+       mkdir -p corpus && cp tests/golden/torch_{save,model_list}*.pth corpus && ./fuzz -max_total_time=60 corpus
 
-   What begins like a pickle is that of an archive that has a storage of 8 floats besides, since hardly any change of an
-   archive keeps its checksums right. */
+   What begins like a pickle, but not as the format of five of them, is that of an archive that has a storage of 8
+   floats besides, since hardly any change of an archive keeps its checksums right. */
 #define SCORESDE_IMPLEMENTATION
 #include "../../scoresde.h"
 #include "../../scoresde_nn.h"
@@ -76,7 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     size_t i;
     FILE *stream;
     if (!size || size > sizeof archive - 1024 || !(stream = fopen(FUZZ_PATH, "wb"))) return 0;
-    if (bytes[0] == 0x80)
+    if (bytes[0] == 0x80 && !ssdei_pth_is_stream(bytes, size))
         fwrite(archive, 1, fuzz_archive(archive, bytes, size), stream);
     else
         fwrite(bytes, 1, size, stream);

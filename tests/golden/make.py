@@ -36,6 +36,7 @@ import sys
 import types
 import unittest.mock
 import uuid
+import warnings
 
 import numpy as np
 import torch
@@ -756,7 +757,8 @@ def solver_section(file, name, kind, mixture, out, sampling, sde_lib):
     put("nll_logp_exact", mixture.log_density(x, torch.full((n,), 1e-5)))
 
 
-# ---- what torch.save writes: torch_save.pth, torch_objects.pth and _4.pth, torch_module.pth, torch_script.pt ----
+# ---- what torch.save writes: torch_save.pth, torch_objects.pth and _4.pth, torch_module.pth, torch_script.pt,
+#      torch_model.pth, torch_model_list.pth, and of each but the script NAME.old.pth: in the format before 1.6 ----
 
 def linear():
     module = torch.nn.Linear(2, 2)
@@ -765,16 +767,24 @@ def linear():
     return module
 
 
+def save(value, file, **how):
+    """Without the source text of a module's class, which the older format has beside it."""
+    with unittest.mock.patch("torch.serialization.get_source_lines_and_file", side_effect=OSError), \
+            warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.save(value, options.into / file, _use_new_zipfile_serialization=".old" not in file, **how)
+
+
 def make_torch_save(file):
     """Every kind of storage, views of one storage, strides."""
     base, whole = torch.arange(6.0).reshape(2, 3), torch.arange(6).reshape(2, 3)
-    torch.save({
+    save({
         "transposed": base.t(), "part": base[1:, 1:], "stepped": base[:, ::2], "half": (base - 2.5).half(),
         "bfloat": (base - 2.5).bfloat16(), "double": base.double() / 3, "scalar": torch.tensor(3),
         "list": [base.reshape(-1)[:3], (base.reshape(-1)[3:], True, None, 2 ** 40, -5, "text", 2.5)],
         "parameter": torch.nn.Parameter(base), "int": -whole.int(), "bool": whole > 3, "byte": (200 + whole).byte(),
         "short": (-1000 * whole).short(), "char": (-whole).to(torch.int8), "empty": torch.zeros(0, 3),
-        7: base[0].expand(2, 3), "state": collections.OrderedDict(w=base)}, options.into / file)
+        7: base[0].expand(2, 3), "state": collections.OrderedDict(w=base)}, file)
 
 
 def fixture():
@@ -844,11 +854,25 @@ def objects():
 
 
 def make_torch_objects(file):
-    torch.save(objects(), options.into / file, pickle_protocol=4 if "_4" in file else 2)
+    save(objects(), file, pickle_protocol=4 if "_4" in file else 2)
 
 
 def make_torch_module(file):
-    torch.save(linear(), options.into / file)
+    save(linear(), file)
+
+
+def make_torch_model(file):
+    """The reference's dictionary, and NCSNv2's list [model, optimizer, epoch, step, average]: half the model's."""
+    module = torch.nn.DataParallel(torch.nn.Sequential(collections.OrderedDict(w=linear())))
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.0)
+    module(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    average = {name: 0.5 * value.detach() for name, value in module.module.named_parameters()}
+    if "_list" in file:
+        save([module.state_dict(), optimizer.state_dict(), 3, 1000, average], file)
+    else:
+        save({"optimizer": optimizer.state_dict(), "model": module.state_dict(), "step": 1000,
+              "ema": {"decay": 0.999, "num_updates": 1000, "shadow_params": list(average.values())}}, file)
 
 
 def make_torch_script(file):
@@ -947,7 +971,10 @@ MAKERS.update({
     "unet_flags.safetensors": make_flags, "score_scaling.safetensors": make_scores,
     "solvers.safetensors": make_solvers, "torch_save.pth": make_torch_save, "torch_objects.pth": make_torch_objects,
     "torch_objects_4.pth": make_torch_objects, "torch_module.pth": make_torch_module,
-    "torch_script.pt": make_torch_script})
+    "torch_script.pt": make_torch_script,
+    "torch_model.pth": make_torch_model, "torch_model_list.pth": make_torch_model})
+for each in ("save", "objects", "objects_4", "module", "model", "model_list"):
+    MAKERS[f"torch_{each}.old.pth"] = MAKERS[f"torch_{each}.pth"]
 for each in DIFFUSERS:
     MAKERS[f"diffusers_{each}.json"] = make_diffusers_config
     MAKERS[f"diffusers_{each}.safetensors"] = make_diffusers_weights
