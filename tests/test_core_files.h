@@ -1694,20 +1694,25 @@ static void test_files_stream_values(void) {
     "\x80\2\x8a\nl\xfc\x9c" \
     "F\xf9 j\xa8P\x19."
 #define FILES_STREAM FILES_STREAM_MARK "\x80\2M\xe9\3.\x80\2}X\15\0\0\0little_endian\x89s."
-#define FILES_STREAM_A(global, key, numel, view, rest)                                                                \
-    "\x80\2}X\1\0\0\0actorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagec" global "\nU\1" key "U\3cpuK" numel view \
-    "tQ" rest                                                                                                         \
-    "\x89"                                                                                                            \
-    "ccollections\nOrderedDict\n)RtRs."
+#define FILES_STREAM_ID(global, key, numel, view) "(X\7\0\0\0storagec" global "\nU\1" key "U\3cpuK" numel view "tQ"
+#define FILES_STREAM_ARGUMENTS(id, rest) \
+    "(" id rest                          \
+    "\x89"                               \
+    "ccollections\nOrderedDict\n)Rt"
+#define FILES_STREAM_ITEM(id, rest) \
+    "X\1\0\0\0actorch._utils\n_rebuild_tensor_v2\n" FILES_STREAM_ARGUMENTS(id, rest) "Rs"
+#define FILES_STREAM_A(global, key, numel, view, rest) \
+    "\x80\2}" FILES_STREAM_ITEM(FILES_STREAM_ID(global, key, numel, view), rest) "."
 #define FILES_STREAM_FLOATS(numel, view, rest) FILES_STREAM_A("torch\nFloatStorage", "7", numel, view, rest)
 #define FILES_STREAM_KEYS "\x80\2]U\0017a."
 /* 0, 1, 2, 3 */
-#define FILES_STREAM_DATA \
-    "\4\0\0\0\0\0\0\0"    \
-    "\0\0\0\0"            \
-    "\0\0\x80\x3f"        \
-    "\0\0\0\x40"          \
+#define FILES_STREAM_DATA_AFTER \
+    "\0\0\0\0\0\0\0"            \
+    "\0\0\0\0"                  \
+    "\0\0\x80\x3f"              \
+    "\0\0\0\x40"                \
     "\0\0\x40\x40"
+#define FILES_STREAM_DATA "\4" FILES_STREAM_DATA_AFTER
 
 /* By hand as well: what no version of PyTorch at hand writes, and what is refused by name. */
 static void test_files_stream_pickles(void) {
@@ -1720,10 +1725,13 @@ static void test_files_stream_pickles(void) {
 #define FILES_OBJECT(object, words) FILES_PARTS(object, FILES_STREAM_KEYS, FILES_STREAM_DATA, words)
 #define FILES_GOOD FILES_STREAM_FLOATS("\4", "N", "K\1K\2\x85K\2\x85")
 #define FILES_VIEW(view, rest, words) FILES_OBJECT(FILES_STREAM_FLOATS("\4", view, rest), words)
-        FILES_OBJECT(FILES_GOOD, NULL),
-        FILES_OBJECT(FILES_STREAM_FLOATS("\4", "", "K\1K\2\x85K\2\x85"), NULL),
+        FILES_OBJECT(FILES_GOOD, NULL), FILES_OBJECT(FILES_STREAM_FLOATS("\4", "", "K\1K\2\x85K\2\x85"), NULL),
         FILES_PARTS(FILES_GOOD, FILES_STREAM_KEYS, FILES_STREAM_DATA "more", NULL), /* objects saved behind it */
         FILES_VIEW("U\0018K\1K\3\x87", "K\0K\2\x85K\2\x85", NULL),
+        /* first as bytes, and so it is counted */
+        FILES_PARTS("\x80\2}X\1\0\0\0b" FILES_STREAM_ID("torch\nByteStorage", "7", "\20", "N") "s" FILES_STREAM_ITEM(
+                        FILES_STREAM_ID("torch\nFloatStorage", "7", "\4", "N"), "K\1K\2\x85K\2\x85") ".",
+                    FILES_STREAM_KEYS, "\20" FILES_STREAM_DATA_AFTER, NULL),
         FILES_VIEW("U\0018K\1K\2\x87", "K\0K\2\x85K\2\x85", FILES_UNREAD_MARK "reaches beyond its storage"),
         FILES_VIEW("U\0018K\2K\3\x87", "K\0K\1\x85K\1\x85", FILES_UNREAD_MARK "in a view that its storage does not"),
         FILES_VIEW("U\0018K\5K\0\x87", "K\0K\0\x85K\1\x85", FILES_UNREAD_MARK "in a view that"),
@@ -1754,8 +1762,7 @@ static void test_files_stream_pickles(void) {
         FILES_PARTS(FILES_GOOD, "\x80\2h\0.", FILES_STREAM_DATA, "never remembered"),
         FILES_PARTS(FILES_GOOD, "\x80\2]K\7a.", FILES_STREAM_DATA, "key is no string"),
         FILES_PARTS(FILES_GOOD, "\x80\2](U\0017U\0018U\0019U\1aU\1be.", FILES_STREAM_DATA, "more storages than"),
-        FILES_PARTS(FILES_GOOD, "", "", "it ends too early"),
-        FILES_PARTS(FILES_GOOD, "\0", "", "it ends too early"),
+        FILES_PARTS(FILES_GOOD, "", "", "it ends too early"), FILES_PARTS(FILES_GOOD, "\0", "", "it ends too early"),
         FILES_PARTS(FILES_GOOD, FILES_STREAM_KEYS, "\5" FILES_STREAM_DATA, "'7' is a storage that reaches beyond"),
         FILES_PARTS(FILES_GOOD, FILES_STREAM_KEYS, "\xff\xff\xff\xff\xff\xff\xff\xff", "beyond the file"),
         FILES_PARTS(FILES_GOOD, FILES_STREAM_KEYS, "\4\0\0\0\0\0\0\x40" FILES_STREAM_DATA, "beyond the file"),
@@ -1810,6 +1817,24 @@ static void test_files_stream_pickles(void) {
         CHECK(memory.live == 0);
     }
     CHECK(memory.most < 8 << 20);
+    /* more than half as many tensors as there may be, which running twice must not count twice */
+    large.size = 0;
+    files_put(&large, FILES_STREAM, sizeof FILES_STREAM - 1);
+    {
+        static const char list[] =
+            "\x80\2](ctorch._utils\n_rebuild_tensor_v2\nq"
+            "\0" FILES_STREAM_ARGUMENTS(FILES_STREAM_ID("torch\nFloatStorage", "7", "\4", "N"),
+                                        "K\1K\2\x85K\2\x85") "q\1R";
+        static const char end[] = "e." FILES_STREAM_KEYS FILES_STREAM_DATA;
+        files_put(&large, list, sizeof list - 1);
+        for (i = 0; i < 140000; i++) files_put(&large, "h\0h\1R", 5);
+        files_put(&large, end, sizeof end - 1);
+    }
+    write_file(FILES_PTH, large.bytes, large.size);
+    CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
+    CHECK(ssde_tensor_file_count(file) == 140001);
+    ssde_tensor_file_close(file);
+    CHECK(memory.live == 0);
     remove(FILES_PTH);
 }
 
