@@ -3492,6 +3492,7 @@ static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan
 static ssde_status ssdei_ddim_churned(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     ssde_output_map map, hat;
+    ssdei_update denoise;
     double mean, std, mean_next, std_next, s, s_hat, step, slope, kept;
     ssdei_try(ssdei_churn_plan(setting, plan, &s_hat));
     if (!how->churn_unseen) return ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update);
@@ -3505,8 +3506,9 @@ static ssde_status ssdei_ddim_churned(const ssdei_setting *setting, ssdei_step_p
     step = std_next / mean_next / s_hat - 1.0;
     slope = step * hat.data_output / map.data_output;
     kept = 1.0 + step * (1.0 - hat.data_x);
-    plan->update.x = mean_next / mean * (kept - slope * (1.0 - map.data_x)) - 1.0;
-    plan->update.score = -mean_next / mean * slope * std * std;
+    ssdei_try(ssdei_setting_denoise(setting, plan->t0, &denoise));
+    plan->update.x = mean_next * ((kept + slope * map.data_x) / mean - slope * (1.0 + denoise.x)) - 1.0;
+    plan->update.score = -mean_next * slope * denoise.score;
     plan->update.noise = how->s_noise * mean_next * kept * sqrt((s_hat - s) * (s_hat + s));
     return SSDE_OK;
 }
@@ -3515,7 +3517,7 @@ static ssde_status ssdei_ddim_churned(const ssdei_setting *setting, ssdei_step_p
    D, second.score D' and keep_score D. */
 static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     double mean, std, mean_next, std_next;
-    if (setting->how.s_churn > 0.0 && !ssdei_beyond(setting, plan->t0)) ssdei_try(ssdei_ddim_churned(setting, plan));
+    if (setting->how.s_churn > 0.0) ssdei_try(ssdei_ddim_churned(setting, plan));
     if (!setting->how.clip.keep_noise && setting->how.variance != SSDE_VARIANCE_LEARNED) return SSDE_OK;
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
@@ -5532,7 +5534,7 @@ static ssde_status ssdei_scheduler_dpm(ssdei_scheduling *w) {
     how->multistep.heun = c->solver_type == 1.0;
     how->multistep.fewer_at_end = c->lower_order_final != 0.0 && w->steps < 15;
     how->multistep.euler_at_end = c->euler_at_final != 0.0 || c->final_sigmas_type == 0.0;
-    how->multistep.third_as_diffusers = w->how.follow && sde && c->solver_order == 3.0;
+    how->multistep.third_as_diffusers = w->how.follow && sde && !noise && c->solver_order == 3.0;
     for (k = 0; k < w->steps; k++) {
         if (ssdei_scheduler_order(w, k) == 3 && sde && (noise || w->edm))
             return ssdei_scheduler_refuse(w, "solver_order",
