@@ -327,7 +327,8 @@ ssde_clip ssde_clip_dynamic(double low, double high, double quantile);
    reverse diffusion of the flow or by SSDE_DISCRETISE_EULER) begin later still, by a part of their first step, for d
    log s / dt has no bound there. Where the times are given and the model tells what it denoises, ddim, pndm, both Heuns
    and the multistep predictors begin at times[0] itself, by D, which stands for a step of order 1 as far as
-   ssde_prior_time. What is wrong with a step's coefficients is said before the model is asked. */
+   ssde_prior_time; but for the Heuns, D takes the score's place while std is above 8 m, where a score in float knows
+   x(0) less well. What is wrong with a step's coefficients is said before the model is asked. */
 
 /* All for every affine SDE, but for the chains ddpm and smld. A nonlinear one has none, euler_maruyama,
    reverse_diffusion (the same there), stochastic_heun and adaptive, on grids of t alone, and of correctors
@@ -2462,13 +2463,14 @@ typedef struct ssdei_setting {
     const struct ssdei_corrector *corrector;
     ssde_context *context;
     size_t history; /* steps it remembers: the row's, or as many as `multistep` asks for */
-    double start;   /* of a run: ssde_prior_time. At a t beyond it predictors are given D in the place of the score */
+    double start;   /* of a run: ssde_prior_time */
+    double by_d;    /* at a t above it predictors are given D in the place of the score: the start, or below */
     int clean;      /* likewise: std(times[steps]) is 0, the last step denoises */
 } ssdei_setting;
 
 SSDEI_ONCE_BEGIN
 
-static int ssdei_beyond(const ssdei_setting *setting, double t) { return t > setting->start; }
+static int ssdei_beyond(const ssdei_setting *setting, double t) { return t > setting->by_d; }
 
 /* m and std of what the model of a run sees at t: on the discrete grid, of the SDE's discrete form or ddpm's betas. */
 static ssde_status ssdei_seen_marginal(const ssdei_setting *setting, double t, double *mean, double *std) {
@@ -3082,7 +3084,7 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if (how) *full = *how;
     setting->sde = *sde;
     setting->context = context;
-    setting->start = 1.0;
+    setting->start = setting->by_d = 1.0;
     if (full->schedule && !full->steps)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of entries in schedule");
     ssdei_try(ssdei_check_choice(context, "predictor", (int)full->predictor, SSDE_PREDICTOR_COUNT));
@@ -4399,6 +4401,20 @@ static ssde_status ssdei_check_times(ssdei_sampler *w) {
                      how->edit_from > 0.0 ? "edit_from" : "1");
 }
 
+/* The first of the given times where std is not large beside m. Before it D, as the model tells it, is known better
+   than by a score, which is x / std^2 there but for a part in (std / m)^2, and a float. Heun's two slopes are scores.
+ */
+static double ssdei_loud_until(const ssdei_sampler *w) {
+    const ssde_sampler_desc *how = &w->setting.how;
+    double mean, std;
+    size_t k;
+    if (w->setting.info->evaluations != 1) return 1.0;
+    for (k = 0; k < how->steps; k++) {
+        if (ssdei_marginal(NULL, &w->setting.sde, how->times[k], &mean, &std) || std <= 8.0 * mean) break;
+    }
+    return how->times[k];
+}
+
 /* The desc's own times. Those beyond the prior's time fall away, but for one that is there, unless they are taken as
    they are, by D. */
 static ssde_status ssdei_given_times(ssdei_sampler *w) {
@@ -4407,7 +4423,7 @@ static ssde_status ssdei_given_times(ssdei_sampler *w) {
     size_t beyond = 0;
     ssdei_try(ssdei_check_times(w));
     ssdei_try(ssdei_start_time(w->context, &w->setting.sde, last, &start, &scale));
-    w->setting.start = start;
+    w->setting.start = w->setting.by_d = start;
     if (how->times[0] > start && w->setting.sde.kind == SSDE_TABULATED && !w->model.denoised) {
         ssdei_try(ssdei_marginal(w->context, &w->setting.sde, how->times[0], &mean, &std));
         if (mean == 0.0)
@@ -4420,8 +4436,10 @@ static ssde_status ssdei_given_times(ssdei_sampler *w) {
     if (!w->model.denoised || !(w->setting.method->traits & SSDEI_FROM_NOISE)) {
         while (beyond < how->steps && how->times[beyond + 1] >= start) beyond++;
         w->scale = 1.0 / ssdei_spread(&w->setting.sde, start, scale, how->times[0]);
-    } else
+    } else {
+        w->setting.by_d = fmin(start, ssdei_loud_until(w));
         start = 1.0;
+    }
     how->steps -= beyond;
     if (how->ends) how->ends += beyond;
     memcpy(w->times, how->times + beyond, (how->steps + 1) * sizeof *w->times);
@@ -4449,7 +4467,7 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     ssde_context *context = w->context;
     double start, scale;
     size_t k;
-    w->setting.start = w->scale = 1.0;
+    w->setting.start = w->setting.by_d = w->scale = 1.0;
     if (how->times) return ssdei_given_times(w);
     if (how->schedule && w->setting.method->chain == SSDEI_CHAIN_SMLD) {
         for (k = 0; k < how->steps; k++)
@@ -4461,7 +4479,7 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     if (how->edit_from > 0.0) ssdei_try(ssdei_edit_times(w));
     ssdei_try(ssde_prior_time(context, &w->setting.sde, &start, &scale));
     if (!ssdei_by_index(how->grid)) {
-        w->setting.start = start;
+        w->setting.start = w->setting.by_d = start;
         w->scale = scale;
     } else if (w->times[0] > start && !ssdei_family(&w->setting.sde)->step)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,

@@ -615,6 +615,73 @@ static void schedulers_churned(void) {
     schedulers_end(&c);
 }
 
+/* As diffusers does, where the model does not see the churn, from a sigma of 20,000, where steps go by D. */
+static void schedulers_unseen(void) {
+    schedulers_case c;
+    ssde_scheduler_desc desc = ssde_scheduler_defaults();
+    size_t k, i, n = 5;
+    desc.steps = n, desc.follow = 1, desc.s_churn = 1.5;
+    if (schedulers_begin(&c,
+                         "{\"_class_name\": \"EulerDiscreteScheduler\", \"beta_schedule\": \"squaredcos_cap_v2\", "
+                         "\"prediction_type\": \"sample\", \"timestep_spacing\": \"trailing\"}",
+                         &desc, "vp", "alphas_cumprod/squaredcos_cap_v2") != SSDE_OK)
+        return;
+    schedulers_start(&c, 1.0);
+    for (k = 0; k < n; k++) {
+        double a = sqrt(c.toy.alphas[999 - 200 * k]), s = sqrt(1.0 - a * a) / a, hat = 1.3 * s;
+        double a_next = k + 1 < n ? sqrt(c.toy.alphas[799 - 200 * k]) : 1.0,
+               s_next = sqrt(1.0 - a_next * a_next) / a_next;
+        schedulers_ask(&c, (double)(999 - 200 * k), a, sqrt(1.0 - a * a));
+        schedulers_draw(&c, SSDE_STREAM_PREDICTOR, k);
+        for (i = 0; i < SCHEDULERS_FLOATS; i++) {
+            double y = c.y[i] / a + sqrt(hat * hat - s * s) * (double)c.z[i];
+            c.y[i] = a_next * (c.data[i] + s_next / hat * (y - c.data[i]));
+        }
+    }
+    schedulers_agree(&c, "churn unseen");
+    schedulers_end(&c);
+}
+
+/* A step from m = 0.006 to 0 is what a network of x(0) says. */
+static void schedulers_at_once(const char *class_name, const char *more) {
+    schedulers_case c;
+    ssde_scheduler_desc desc = ssde_scheduler_defaults();
+    char config[300];
+    size_t i;
+    desc.steps = 1;
+    sprintf(config,
+            "{\"_class_name\": \"%sScheduler\", \"prediction_type\": \"sample\", \"timestep_spacing\": "
+            "\"trailing\"%s}",
+            class_name, more);
+    if (schedulers_begin(&c, config, &desc, "vp", "alphas_cumprod/linear_0.0001_0.02") != SSDE_OK) return;
+    schedulers_start(&c, 1.0);
+    schedulers_ask(&c, 999.0, 0.006, 1.0);
+    for (i = 0; i < SCHEDULERS_FLOATS; i++) c.y[i] = c.data[i];
+    schedulers_agree(&c, class_name);
+    schedulers_end(&c);
+}
+
+/* An order that a run is too short to reach changes nothing. */
+static void schedulers_short(void) {
+    schedulers_case c[2];
+    ssde_scheduler_desc desc = ssde_scheduler_defaults();
+    desc.steps = 4;
+    for (desc.follow = 0; desc.follow < 2; desc.follow++) {
+        schedulers_case *here = &c[desc.follow];
+        ssde_score_model model;
+        ssde_rng rng = ssde_rng_seed(7);
+        if (schedulers_begin(here,
+                             "{\"_class_name\": \"DPMSolverMultistepScheduler\", \"algorithm_type\": "
+                             "\"sde-dpmsolver\", \"solver_order\": 3, \"final_sigmas_type\": \"sigma_min\"}",
+                             &desc, "vp", "alphas_cumprod/linear_0.0001_0.02") != SSDE_OK)
+            return;
+        model = schedulers_model(&here->toy);
+        CHECK_OK(ssde_sample(&here->scheduler->sde, &model, &here->scheduler->how, &rng, SCHEDULERS_ROWS, here->x));
+        schedulers_end(here);
+    }
+    CHECK_SAME(c[0].x, c[1].x, sizeof c[0].x);
+}
+
 /* score_sde's Euler-Maruyama on its own grid; the last step without noise. */
 static void schedulers_vp(void) {
     schedulers_case c;
@@ -672,6 +739,11 @@ static void test_scheduler_formulas(void) {
     schedulers_plain(0);
     schedulers_plain(1);
     schedulers_churned();
+    schedulers_unseen();
+    schedulers_at_once("DDIM", ", \"clip_sample\": false");
+    schedulers_at_once("DPMSolverMultistep", "");
+    schedulers_at_once("EulerDiscrete", "");
+    schedulers_short();
     schedulers_vp();
     schedulers_flow();
 }
