@@ -5189,9 +5189,15 @@ static double ssdei_scheduler_interpolate(const ssdei_scheduling *w, double time
  */
 static double ssdei_scheduler_invert(const ssdei_scheduling *w, double sigma) {
     double x = ssdei_single(ssdei_math_log(sigma > 1e-10 ? sigma : 1e-10)), part;
-    size_t i = w->trained - 1;
-    while (i && !(x >= w->log_table[i])) i--;
-    if (i + 2 > w->trained) i = w->trained - 2;
+    size_t i = 0, above = w->trained - 1; /* the table rises, but for its last where the signal ends in 0 */
+    if (x >= w->log_table[above]) i = above - 1;
+    while (i + 1 < above) {
+        size_t middle = i + (above - i) / 2;
+        if (x >= w->log_table[middle])
+            i = middle;
+        else
+            above = middle;
+    }
     part = ssdei_single(w->log_table[i] - x) / ssdei_single(w->log_table[i] - w->log_table[i + 1]);
     part = part > 1.0 ? 1.0 : part > 0.0 ? ssdei_single(part) : 0.0;
     return ssdei_single(1.0 - part) * (double)i + part * (double)(i + 1);
@@ -5429,10 +5435,11 @@ static ssde_status ssdei_scheduler_chain_levels(ssdei_scheduling *w) {
         while (w->level_label[at] < w->label[k] || !at) at++;
         w->times[k] = (double)at / (double)(w->levels - 1);
     }
-    for (k = 0; ends && k < w->steps; k++) {
-        for (at = 0, i = 1; i < w->levels; i++)
-            if (w->level_label[i] == w->label[k] - (double)stride) at = i;
-        w->ends[k] = k < staged ? w->times[k + 1] : (double)at / (double)(w->levels - 1);
+    for (k = 0, at = w->levels - 1; ends && k < w->steps; k++) {
+        double to = w->label[k] - (double)stride; /* before the first timestep x(0) */
+        while (at > 1 && w->level_label[at] > to) at--;
+        i = w->level_label[at] == to ? at : 0;
+        w->ends[k] = k < staged ? w->times[k + 1] : (double)i / (double)(w->levels - 1);
     }
     w->run.how.ends = NULL;
     for (k = 0; ends && k < w->steps; k++)
