@@ -5037,9 +5037,10 @@ static ssde_status ssdei_scheduler_class_of(ssdei_scheduling *w, ssdei_json json
     char name[64], value[64] = "";
     for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
         ssdei_json_key(&json, name, sizeof name);
-        if (!json.problem && !strcmp(name, "_class_name"))
+        if (!json.problem && !strcmp(name, "_class_name")) {
+            if (value[0]) ssdei_json_fail(&json, "'_class_name' comes twice");
             ssdei_json_string(&json, value, sizeof value);
-        else
+        } else
             ssdei_scheduler_skip(&json);
     }
     ssdei_json_end(&json);
@@ -5220,8 +5221,8 @@ static void ssdei_scheduler_respace(ssdei_scheduling *w, double low, double high
 static int ssdei_scheduler_respaced(ssdei_scheduling *w, double low, double high) {
     const ssdei_scheduler_config *c = &w->config;
     int given = c->use_karras_sigmas != 0.0 || c->use_exponential_sigmas != 0.0;
-    if (given && c->sigma_min >= 0.0) low = c->sigma_min;
-    if (given && c->sigma_max >= 0.0) high = c->sigma_max;
+    if (given && c->sigma_min == c->sigma_min) low = c->sigma_min;
+    if (given && c->sigma_max == c->sigma_max) high = c->sigma_max;
     if (!given && c->use_lu_lambdas == 0.0) return 0;
     if (!given) low = ssdei_math_exp(w->log_table[0]), high = ssdei_math_exp(w->log_table[w->trained - 1]);
     ssdei_scheduler_respace(w, low, high, c->use_karras_sigmas != 0.0 ? 7.0 : 0.0);
@@ -5725,7 +5726,7 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
     if (w->trained < 2) return ssdei_scheduler_refuse(w, "num_train_timesteps", "is below 2");
     ssdei_try(ssdei_scheduler_list(w, "trained_betas", c->trained_betas, 0, NULL, &w->betas));
     ssdei_try(ssdei_scheduler_list(w, "disable_corrector", c->disable_corrector, 0, NULL, &w->uncorrected));
-    if (w->betas && w->betas != w->trained)
+    if (c->trained_betas.size && w->betas != w->trained)
         return ssdei_scheduler_refuse(w, "trained_betas", "has another number than 'num_train_timesteps'");
     if (w->betas) w->schedule = SSDE_SCHEDULE_BETAS;
     if (c->use_beta_sigmas != 0.0)
@@ -5746,6 +5747,7 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
         return ssdei_scheduler_refuse(w, "prediction_type", "is 'flow_prediction' without 'use_flow_sigmas'");
     if (c->predict_epsilon == 0.0 && c->prediction_type != SSDEI_PREDICTS_SAMPLE)
         return ssdei_scheduler_refuse(w, "predict_epsilon", "is false: wanted 'prediction_type' sample");
+    if (w->edm && c->sigma_data == 0.0) return ssdei_scheduler_refuse(w, "sigma_data", "is 0");
     if (w->edm && !(c->sigma_min > 0.0 && c->sigma_max > c->sigma_min && c->sigma_max <= 1e30 && c->rho > 0.0))
         return ssdei_scheduler_refuse(w, "sigma_max", "is not above 'sigma_min' above 0, or 'rho' not above 0");
     return ssdei_scheduler_check_desc(w);
