@@ -525,7 +525,7 @@ typedef struct ssde_sampler_desc {
     /* ddim: churn as in diffusers, which the model does not see: it is asked before the noise, at s, and what it says,
        this output of a network, is taken for that at s_hat. Has no bound. Without it the model is asked at s_hat. */
     ssde_parameterisation churn_unseen;
-    double sigma_data; /* of _EDM */
+    double sigma_data; /* of churn_unseen's _EDM */
     ssde_multistep multistep;
     ssde_pndm pndm;
     double rtol, atol;      /* adaptive; 0: 0.05 and 0.0078, which is one level of 8-bit images in [-1, 1] */
@@ -5407,21 +5407,37 @@ static ssde_status ssdei_scheduler_sigma_levels(ssdei_scheduling *w) {
     return SSDE_OK;
 }
 
+/* times, the place of each timestep among the levels; and ends, each step's a stride below, which below the first
+   timestep is x(0). PNDM's first three steps end where the next begin: their stages go by `pndm.step`. */
+static void ssdei_scheduler_chain_places(ssdei_scheduling *w, size_t stride) {
+    size_t k, at, staged = w->kind == SSDEI_SCHEDULER_PNDM && w->config.skip_prk_steps == 0.0 ? 3 : 0;
+    double last = (double)(w->levels - 1);
+    w->times[w->steps] = 0.0;
+    for (k = w->steps, at = 1; k-- > 0;) {
+        while (w->level_label[at] < w->label[k]) at++;
+        w->times[k] = (double)at / last;
+    }
+    for (k = 0, at = w->levels - 1; stride && k < w->steps; k++) {
+        double to = w->label[k] - (double)stride;
+        while (at > 1 && w->level_label[at] > to) at--;
+        w->ends[k] = k < staged ? w->times[k + 1] : w->level_label[at] == to ? (double)at / last : 0.0;
+        if (w->ends[k] != w->times[k + 1]) w->run.how.ends = w->ends;
+    }
+}
+
 /* DDPM, DDIM, PNDM: levels of the schedule itself, and where the run ends one more, x(0) or, of what is not set to one,
    the first level once more. */
 static ssde_status ssdei_scheduler_chain_levels(ssdei_scheduling *w) {
-    const ssdei_scheduler_config *c = &w->config;
-    int to_one = w->kind == SSDEI_SCHEDULER_DDPM || c->set_alpha_to_one != 0.0, ends;
-    size_t stride, k, i, at, staged = w->kind == SSDEI_SCHEDULER_PNDM && c->skip_prk_steps == 0.0 ? 3 : 0;
+    int to_one = w->kind == SSDEI_SCHEDULER_DDPM || w->config.set_alpha_to_one != 0.0;
+    size_t stride = 0, k, i;
     ssdei_try(ssdei_scheduler_timesteps(w, w->steps, (double)w->trained, 1));
-    stride = w->trained / w->steps;
-    ends = w->how.follow && w->kind != SSDEI_SCHEDULER_DDPM && !w->how.timesteps;
+    if (w->how.follow && w->kind != SSDEI_SCHEDULER_DDPM && !w->how.timesteps) stride = w->trained / w->steps;
     /* PNDM's stages are in between */
     if (w->kind == SSDEI_SCHEDULER_PNDM) memset(w->visited, 1, (size_t)w->label[0] + 1);
     for (k = 0; k < w->steps; k++) {
         size_t timestep = (size_t)w->label[k];
         w->visited[timestep] = 1;
-        if (ends && timestep >= stride) w->visited[timestep - stride] = 1;
+        if (timestep >= stride) w->visited[timestep - stride] = 1;
     }
     w->level_mean[0] = to_one ? 1.0 : w->mean[0];
     w->level_std[0] = to_one ? 0.0 : w->std[0] * (1.0 - ldexp(1.0, -44));
@@ -5431,20 +5447,7 @@ static ssde_status ssdei_scheduler_chain_levels(ssdei_scheduling *w) {
         w->level_mean[w->levels] = w->mean[i], w->level_std[w->levels] = w->std[i];
         w->level_label[w->levels++] = (double)i;
     }
-    w->times[w->steps] = 0.0;
-    for (k = w->steps, at = 0; k-- > 0;) {
-        while (w->level_label[at] < w->label[k] || !at) at++;
-        w->times[k] = (double)at / (double)(w->levels - 1);
-    }
-    for (k = 0, at = w->levels - 1; ends && k < w->steps; k++) {
-        double to = w->label[k] - (double)stride; /* before the first timestep x(0) */
-        while (at > 1 && w->level_label[at] > to) at--;
-        i = w->level_label[at] == to ? at : 0;
-        w->ends[k] = k < staged ? w->times[k + 1] : (double)i / (double)(w->levels - 1);
-    }
-    w->run.how.ends = NULL;
-    for (k = 0; ends && k < w->steps; k++)
-        if (w->ends[k] != w->times[k + 1]) w->run.how.ends = w->ends;
+    ssdei_scheduler_chain_places(w, stride);
     return SSDE_OK;
 }
 
@@ -5499,9 +5502,9 @@ static ssde_status ssdei_scheduler_ddim(ssdei_scheduling *w) {
 /* x there is x / m: noise of the greatest sigma, or of what has that beside data of scale 1. */
 static ssde_status ssdei_scheduler_euler(ssdei_scheduling *w) {
     ssde_sampler_desc *how = &w->run.how;
-    double sigma = w->sigma[0], leading = w->config.timestep_spacing == SSDEI_SPACING_LEADING;
-    double n = (double)w->steps;
-    w->run.sde.prior_std = leading != 0.0 ? 1.0 : sigma / sqrt(1.0 + sigma * sigma);
+    double sigma = w->sigma[0], n = (double)w->steps;
+    int leading = w->config.timestep_spacing == SSDEI_SPACING_LEADING;
+    w->run.sde.prior_std = leading ? 1.0 : sigma / sqrt(1.0 + sigma * sigma);
     if (w->kind == SSDEI_SCHEDULER_HEUN && w->how.follow && sigma > 1e4)
         return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
                          "HeunDiscreteScheduler: the first sigma is %g, whose Heun step is not followed", sigma);
