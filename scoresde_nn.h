@@ -10641,7 +10641,6 @@ static ssde_status ssdei_parameter_read(const ssdei_loading *loading, const ssde
     const size_t columns = info->count / info->shape[0];
     size_t first, rows;
     int finite = 1;
-    ssdei_fetch_pages(memory, info->count * sizeof *memory);
     for (first = 0; first < info->shape[0] && finite; first += rows) {
         float *values = turned ? loading->scratch : memory + first * columns;
         rows = ssdei_parameter_rows(info, first);

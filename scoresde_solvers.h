@@ -613,6 +613,7 @@ ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_co
    Where diffusers is wrong, this is right, unless `follow` is set:
      - DDIM, PNDM: a step goes to the next timestep; there by 1000 / steps, rounded down, whatever the spacing, and the
        next one takes it for its own.
+     - PNDM of v_prediction: noises are summed, which makes it of order 2; there v's are, of order 1.
      - DDPM: the last step has no noise; there fixed_large has, and learned_range, unless the last timestep is 0.
      - s_churn: the model sees the x that was churned, at its noise; there x and the timestep from before.
      - DPM-Solver of order 3, sde-dpmsolver++: the third term is that of the limit of short steps, and vanishes in it.
@@ -4842,8 +4843,8 @@ static const ssdei_scheduler_key ssdei_scheduler_keys[] = {
     SSDEI_KEY(use_beta_sigmas, SSDEI_SCHEDULER_RESPACED, FLAG, 0.0, NULL),
     SSDEI_KEY(use_lu_lambdas, SSDEI_SCHEDULER_DPM, FLAG, 0.0, NULL),
     SSDEI_KEY(use_flow_sigmas, SSDEI_SCHEDULER_LOGS, FLAG, 0.0, NULL),
-    SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_RESPACED, NUMBER, (double)NAN, NULL),
-    SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_RESPACED, NUMBER, (double)NAN, NULL),
+    SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_RESPACED, NUMBER, -1.0, NULL),
+    SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_RESPACED, NUMBER, -1.0, NULL),
     SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_EDM, NUMBER, 0.002, NULL),
     SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_EDM, NUMBER, 80.0, NULL),
     SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_VE, NUMBER, 0.01, NULL),
@@ -4853,7 +4854,7 @@ static const ssdei_scheduler_key ssdei_scheduler_keys[] = {
     SSDEI_KEY(rho, SSDEI_SCHEDULER_EDM, NUMBER, 7.0, NULL),
     SSDEI_KEY(final_sigmas_type, SSDEI_SCHEDULER_EULER | SSDEI_SCHEDULER_LOGS | SSDEI_SCHEDULER_EDM, WORD, 0.0,
               "zero sigma_min"),
-    SSDEI_KEY(lambda_min_clipped, SSDEI_SCHEDULER_DPM, NUMBER, -HUGE_VAL, NULL),
+    SSDEI_KEY(lambda_min_clipped, SSDEI_SCHEDULER_DPM, NUMBER, -DBL_MAX, NULL),
     SSDEI_KEY(solver_order, SSDEI_SCHEDULER_LOGS | SSDEI_SCHEDULER_EDM_DPM, WHOLE, 2.0, NULL),
     SSDEI_KEY(algorithm_type, SSDEI_SCHEDULER_DPM, WORD, SSDEI_SOLVER_ODE,
               "dpmsolver++ sde-dpmsolver++ dpmsolver sde-dpmsolver deis"),
@@ -5261,7 +5262,7 @@ static ssde_status ssdei_scheduler_euler_levels(ssdei_scheduling *w) {
     const ssdei_scheduler_config *c = &w->config;
     double lowest = w->log_table[0], highest = w->log_table[w->trained - 1];
     int given = ssdei_scheduler_given(w), logs = c->interpolation_type != 0.0 && !given, respaced = 0;
-    int noised = c->timestep_type != 0.0 && c->prediction_type == SSDEI_PREDICTS_V;
+    int noised = c->timestep_type != 0.0 && c->prediction_type == (double)SSDEI_PREDICTS_V;
     size_t k;
     if (!given) {
         ssdei_try(ssdei_scheduler_timesteps(w, w->steps, (double)w->trained, 0));
@@ -5314,7 +5315,8 @@ static ssde_status ssdei_scheduler_log_levels(ssdei_scheduling *w) {
         end -= 1.0;
     }
     if (!ssdei_scheduler_given(w)) {
-        ssdei_try(ssdei_scheduler_timesteps(w, w->steps + (c->timestep_spacing != SSDEI_SPACING_TRAILING), end, 1));
+        ssdei_try(
+            ssdei_scheduler_timesteps(w, w->steps + (c->timestep_spacing != (double)SSDEI_SPACING_TRAILING), end, 1));
         for (k = 0; k < w->steps; k++) w->sigma[k] = ssdei_scheduler_interpolate(w, w->label[k]);
         respaced = ssdei_scheduler_respaced(w, w->sigma_table[0], w->sigma_table[w->trained - 1]);
         if (respaced && !dpm) least = w->sigma[w->steps - 1];
@@ -5454,7 +5456,7 @@ static ssde_status ssdei_scheduler_chain_levels(ssdei_scheduling *w) {
 /* ---- scheduler: samplers ---- */
 
 static ssde_status ssdei_scheduler_no_signal(const ssdei_scheduling *w) {
-    if (w->mean[w->trained - 1] != 0.0 || w->config.prediction_type != SSDEI_PREDICTS_EPSILON) return SSDE_OK;
+    if (w->mean[w->trained - 1] != 0.0 || w->config.prediction_type != (double)SSDEI_PREDICTS_EPSILON) return SSDE_OK;
     if (w->label[0] < (double)w->trained - 1.0) return SSDE_OK;
     return ssdei_scheduler_refuse(w, "prediction_type",
                                   "is 'epsilon', and the first timestep has no signal: x says nothing else than the "
@@ -5503,7 +5505,7 @@ static ssde_status ssdei_scheduler_ddim(ssdei_scheduling *w) {
 static ssde_status ssdei_scheduler_euler(ssdei_scheduling *w) {
     ssde_sampler_desc *how = &w->run.how;
     double sigma = w->sigma[0], n = (double)w->steps;
-    int leading = w->config.timestep_spacing == SSDEI_SPACING_LEADING;
+    int leading = w->config.timestep_spacing == (double)SSDEI_SPACING_LEADING;
     w->run.sde.prior_std = leading ? 1.0 : sigma / sqrt(1.0 + sigma * sigma);
     if (w->kind == SSDEI_SCHEDULER_HEUN && w->how.follow && sigma > 1e4)
         return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
@@ -5553,7 +5555,7 @@ static ssde_status ssdei_scheduler_dpm(ssdei_scheduling *w) {
     if ((noise || solver == SSDEI_SOLVER_DEIS) && (zero || c->final_sigmas_type == 0.0))
         return ssdei_scheduler_refuse(w, "algorithm_type",
                                       "is not one that diffusers takes with 'final_sigmas_type' zero");
-    if (noise && c->prediction_type == SSDEI_PREDICTS_FLOW)
+    if (noise && c->prediction_type == (double)SSDEI_PREDICTS_FLOW)
         return ssdei_scheduler_refuse(w, "algorithm_type", "is of noise, 'prediction_type' flow_prediction");
     how->predictor = c->solver_order == 3.0 ? SSDE_PREDICTOR_DPM_SOLVER_3M : SSDE_PREDICTOR_DPM_SOLVER_2M;
     how->eta = sde;
@@ -5591,7 +5593,7 @@ static ssde_status ssdei_scheduler_unipc(ssdei_scheduling *w) {
     if (zero && m->noise) return ssdei_scheduler_refuse(w, "predict_x0", "is false, NaN in the step into sigma 0");
     if (zero && !m->fewer_at_end && m->order > 1 && w->steps > 1)
         return ssdei_scheduler_refuse(w, "lower_order_final", "is false, NaN in the step into sigma 0");
-    if (m->noise && c->prediction_type == SSDEI_PREDICTS_FLOW)
+    if (m->noise && c->prediction_type == (double)SSDEI_PREDICTS_FLOW)
         return ssdei_scheduler_refuse(w, "predict_x0", "is false, 'prediction_type' flow_prediction");
     if (m->noise && c->thresholding != 0.0)
         return ssdei_scheduler_refuse(w, "thresholding", "is true where 'predict_x0' is false, which leaves it out");
@@ -5616,7 +5618,7 @@ static ssde_status ssdei_scheduler_flow(ssdei_scheduling *w) {
     return SSDE_OK;
 }
 
-/* Sums what the network puts out, with its stages where diffusers has them. */
+/* Followed: sums what the network puts out, with its stages where diffusers has them. */
 static ssde_status ssdei_scheduler_pndm(ssdei_scheduling *w) {
     ssde_pndm *pndm = &w->run.how.pndm;
     int skip = w->config.skip_prk_steps != 0.0;
@@ -5625,8 +5627,8 @@ static ssde_status ssdei_scheduler_pndm(ssdei_scheduling *w) {
         w->run.how.predictor = SSDE_PREDICTOR_DDIM;
         return SSDE_OK;
     }
-    pndm->sums = w->run.output;
     pndm->heun_start = skip;
+    if (w->how.follow) pndm->sums = w->run.output;
     if (w->how.follow) pndm->step = (double)(w->trained / w->steps) / (double)(w->levels - 1);
     if (skip || w->steps >= 4) return SSDE_OK;
     return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
@@ -5746,9 +5748,9 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
                          "mu is given, 'use_dynamic_shifting' of a flow's scheduler is not true");
     if (c->shift_terminal != 0.0 && (!w->flow || !(c->shift_terminal > 0.0 && c->shift_terminal < 1.0)))
         return ssdei_scheduler_refuse(w, "shift_terminal", "is of flows, and between 0 and 1");
-    if (c->prediction_type == SSDEI_PREDICTS_FLOW && c->use_flow_sigmas == 0.0)
+    if (c->prediction_type == (double)SSDEI_PREDICTS_FLOW && c->use_flow_sigmas == 0.0)
         return ssdei_scheduler_refuse(w, "prediction_type", "is 'flow_prediction' without 'use_flow_sigmas'");
-    if (c->predict_epsilon == 0.0 && c->prediction_type != SSDEI_PREDICTS_SAMPLE)
+    if (c->predict_epsilon == 0.0 && c->prediction_type != (double)SSDEI_PREDICTS_SAMPLE)
         return ssdei_scheduler_refuse(w, "predict_epsilon", "is false: wanted 'prediction_type' sample");
     if (w->edm && c->sigma_data == 0.0) return ssdei_scheduler_refuse(w, "sigma_data", "is 0");
     if (w->edm && !(c->sigma_min > 0.0 && c->sigma_max > c->sigma_min && c->sigma_max <= 1e30 && c->rho > 0.0))

@@ -68,7 +68,8 @@ static double forward_work(const ssde_net *net) {
         double pixels = (double)(node->shape[0] * node->shape[1]), channels = (double)node->shape[2];
         if (node->operation == SSDEI_OPERATION_conv)
             work += 2.0 * pixels * channels * (double)net->nodes[node->input[0]].shape[2] * node->kernel * node->kernel;
-        if (node->operation == SSDEI_OPERATION_attention) work += 4.0 * pixels * channels * (double)net->nodes[node->input[1]].count / channels;
+        if (node->operation == SSDEI_OPERATION_attention)
+            work += 4.0 * pixels * channels * (double)net->nodes[node->input[1]].count / channels;
     }
     return work;
 }

@@ -140,7 +140,7 @@ static ssde_status interpolate(void *user, const float *x, const double *t, cons
 }
 
 static ssde_score_model grid_model(void) {
-    const ssde_score_model model = {1, 0, interpolate, NULL, NULL};
+    const ssde_score_model model = {1, 0, interpolate, NULL, NULL, NULL, NULL};
     return model;
 }
 

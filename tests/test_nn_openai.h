@@ -371,7 +371,7 @@ static void test_classifier_openai(void) {
             CHECK_ARRAY(gradient, expected, COUNT, 2e-5);
             openai_results(&c, "out", golden);
             CHECK_OK(ssde_cross_entropy(&context, golden, classes, OPENAI_ROWS, 10, 1.0, losses, NULL));
-            for (i = 0, total = 0.0; i < OPENAI_ROWS; i++) total += losses[i] / OPENAI_ROWS;
+            for (i = 0, total = 0.0; i < (double)OPENAI_ROWS; i++) total += losses[i] / (double)OPENAI_ROWS;
             golden_doubles(c.golden, "cross_entropy", &cross_entropy, 1);
             CHECK_RELATIVE(total, cross_entropy, 2e-5);
             ssde_classifier_destroy(classifier);

@@ -378,6 +378,7 @@ static int schedulers_needs_follow(const char *name) {
     static const char *const names[] = {"ddpm_large_noclip_trailing_50",
                                         "ddpm_cos_sample_large_clip_leading1_50",
                                         "ddim_sample_linspace_10",
+                                        "pndm_skip_alpha_one_v_10",
                                         "euler_churn_10",
                                         "edm_euler_churn_10",
                                         "dpm3_sde_10"};
