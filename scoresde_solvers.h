@@ -4753,7 +4753,7 @@ enum { SSDEI_SPACING_LEADING, SSDEI_SPACING_LINSPACE, SSDEI_SPACING_TRAILING };
 enum { SSDEI_VARIES_SMALL, SSDEI_VARIES_SMALL_LOG, SSDEI_VARIES_LARGE, SSDEI_VARIES_LEARNED_RANGE };
 enum { SSDEI_SOLVER_ODE, SSDEI_SOLVER_SDE, SSDEI_SOLVER_NOISE_ODE, SSDEI_SOLVER_NOISE_SDE, SSDEI_SOLVER_DEIS };
 
-/* The keys' values: numbers, flags, or the place among a key's words. NaN: none. */
+/* The keys' values: numbers, flags, or the place among a key's words. -DBL_MAX: none. */
 typedef struct ssdei_scheduler_config {
     double num_train_timesteps, beta_start, beta_end, beta_schedule, rescale_betas_zero_snr;
     double prediction_type, variance_type, clip_sample, clip_sample_range;
@@ -4843,8 +4843,8 @@ static const ssdei_scheduler_key ssdei_scheduler_keys[] = {
     SSDEI_KEY(use_beta_sigmas, SSDEI_SCHEDULER_RESPACED, FLAG, 0.0, NULL),
     SSDEI_KEY(use_lu_lambdas, SSDEI_SCHEDULER_DPM, FLAG, 0.0, NULL),
     SSDEI_KEY(use_flow_sigmas, SSDEI_SCHEDULER_LOGS, FLAG, 0.0, NULL),
-    SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_RESPACED, NUMBER, -1.0, NULL),
-    SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_RESPACED, NUMBER, -1.0, NULL),
+    SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_RESPACED, NUMBER, -DBL_MAX, NULL),
+    SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_RESPACED, NUMBER, -DBL_MAX, NULL),
     SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_EDM, NUMBER, 0.002, NULL),
     SSDEI_KEY(sigma_max, SSDEI_SCHEDULER_EDM, NUMBER, 80.0, NULL),
     SSDEI_KEY(sigma_min, SSDEI_SCHEDULER_VE, NUMBER, 0.01, NULL),
@@ -5222,8 +5222,8 @@ static void ssdei_scheduler_respace(ssdei_scheduling *w, double low, double high
 static int ssdei_scheduler_respaced(ssdei_scheduling *w, double low, double high) {
     const ssdei_scheduler_config *c = &w->config;
     int given = c->use_karras_sigmas != 0.0 || c->use_exponential_sigmas != 0.0;
-    if (given && c->sigma_min == c->sigma_min) low = c->sigma_min;
-    if (given && c->sigma_max == c->sigma_max) high = c->sigma_max;
+    if (given && c->sigma_min != -DBL_MAX) low = c->sigma_min;
+    if (given && c->sigma_max != -DBL_MAX) high = c->sigma_max;
     if (!given && c->use_lu_lambdas == 0.0) return 0;
     if (!given) low = ssdei_math_exp(w->log_table[0]), high = ssdei_math_exp(w->log_table[w->trained - 1]);
     ssdei_scheduler_respace(w, low, high, c->use_karras_sigmas != 0.0 ? 7.0 : 0.0);
