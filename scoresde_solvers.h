@@ -5308,8 +5308,9 @@ static ssde_status ssdei_scheduler_log_levels(ssdei_scheduling *w) {
     int rounds =
         dpm ? w->schedule != SSDE_SCHEDULE_COSINE && c->use_exponential_sigmas == 0.0 : c->use_karras_sigmas != 0.0;
     size_t k;
-    for (k = w->trained; dpm && k > 0; k--) {
-        double log_m = ssdei_single(ssdei_math_log(ssdei_single(w->mean[k - 1]))); /* lambda ascends from the last on */
+    for (k = w->trained; dpm && k > 0; k--) {                                  /* lambda ascends from the last on */
+        double mean = w->mean[k - 1] > 0.0 ? w->mean[k - 1] : ldexp(1.0, -12); /* as in the tables */
+        double log_m = ssdei_single(ssdei_math_log(ssdei_single(mean)));
         double lambda = ssdei_single(log_m - ssdei_single(ssdei_math_log(ssdei_single(w->std[k - 1]))));
         if (!(lambda < c->lambda_min_clipped)) break;
         end -= 1.0;
@@ -5736,6 +5737,8 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
     if (w->betas) w->schedule = SSDE_SCHEDULE_BETAS;
     if (c->use_beta_sigmas != 0.0)
         return ssdei_scheduler_refuse(w, "use_beta_sigmas", "is true, which is not supported");
+    if (least > 0.0 && c->sigma_min != -DBL_MAX && !(c->sigma_min > 0.0))
+        return ssdei_scheduler_refuse(w, "sigma_min", "is not above 0");
     if (least > 1.0)
         return ssdei_scheduler_refuse(w, "use_karras_sigmas", "and another spacing of sigmas are both true");
     if (w->flow && least > 0.0 && w->kind != SSDEI_SCHEDULER_FLOW &&

@@ -782,7 +782,7 @@ static double schedulers_sigma(const double *alphas, double t) {
 static void test_scheduler_levels(void) {
     golden_file *golden = golden_open(GOLDEN_SCHEDULERS);
     ssde_scheduler_desc desc = ssde_scheduler_defaults();
-    double alphas[1000], sigma[8], label[8], own[8];
+    double alphas[1000], own_alphas[1000], sigma[8], label[8], own[8];
     size_t k, n = 4;
     golden_doubles(golden, SCHEDULERS_SCALED_TABLE, alphas, 1000);
     desc.steps = n;
@@ -813,6 +813,18 @@ static void test_scheduler_levels(void) {
     label[3] = 500.0, sigma[3] = schedulers_sigma(alphas, 500.0);
     schedulers_levels("{\"_class_name\": \"UniPCMultistepScheduler\", " SCHEDULERS_SCALED "}", &desc, sigma, label, n,
                       2e-4);
+
+    /* without a terminal signal: m^2 = 2^-24, at which a run still begins unless lambda, -8.3, is clipped above that */
+    desc.steps = n = 2;
+    golden_doubles(golden, SCHEDULERS_SCALED_TABLE "_zsnr", own_alphas, 1000);
+    label[0] = 999.0, label[1] = 500.0;
+    sigma[0] = 4096.0, sigma[1] = schedulers_sigma(own_alphas, 500.0), sigma[2] = 0.0;
+    schedulers_levels("{\"_class_name\": \"DPMSolverMultistepScheduler\", " SCHEDULERS_SCALED
+                      ", \"rescale_betas_zero_snr\": true}",
+                      &desc, sigma, label, n, 1e-4);
+    schedulers_levels("{\"_class_name\": \"DPMSolverMultistepScheduler\", " SCHEDULERS_SCALED
+                      ", \"rescale_betas_zero_snr\": true, \"lambda_min_clipped\": -8.4}",
+                      &desc, sigma, label, n, 1e-4);
 
     /* given sigmas, and the fractions of timesteps that they are; given timesteps */
     desc.steps = n = 3;
@@ -923,7 +935,7 @@ static void test_scheduler_refusals(void) {
         {"EulerAncestralDiscrete", "\"prediction_type\": \"sample\"", "'sample'", 0},
         {"EulerDiscrete", "\"use_karras_sigmas\": true, \"use_exponential_sigmas\": true", "both true", 0},
         {"EulerDiscrete", "\"use_beta_sigmas\": true", "use_beta_sigmas", 0},
-        {"EulerDiscrete", "\"use_karras_sigmas\": true, \"sigma_min\": -1", "wanted below the one before", 0},
+        {"EulerDiscrete", "\"use_karras_sigmas\": true, \"sigma_min\": -1", "'sigma_min' is not above 0", 0},
         {"EulerDiscrete", "\"rescale_betas_zero_snr\": true", "wanted below the one before", 1000},
         {"EulerDiscrete", "\"steps_offset\": 1, \"timestep_spacing\": \"leading\"", "see 'steps_offset'", 1000},
         {"DPMSolverMultistep", "\"algorithm_type\": \"dpmsolver\"", "'final_sigmas_type' zero", 0},
