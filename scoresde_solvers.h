@@ -632,8 +632,9 @@ typedef struct ssde_scheduler_desc {
        HeunDiscrete- and FlowMatchEulerDiscrete-. Not of PNDM-, EDM*, ScoreSde* and where levels are Karras' or
        exponential */
     const double *timesteps;
-    /* [steps + 1], falling: std / m, of flows std, instead of the spacing, the last where the run ends, mostly 0. Not
-       of DDPM-, DDIM-, PNDM- and ScoreSde* */
+    /* [steps + 1], falling: std / m, of flows std, instead of the spacing; flows shift them, as there, but for the
+       last, where the run ends, mostly 0. Not of DDPM-, DDIM-, PNDM- and ScoreSde*; of HeunDiscrete-,
+       DPMSolverMultistep- and UniPCMultistepScheduler not where levels are Karras', exponential or Lu's */
     const double *sigmas;
     double mu;  /* of use_dynamic_shifting, which needs it: the logarithm of the shift (exponential), or it (linear) */
     int follow; /* also what is wrong in diffusers, see above */
@@ -5705,7 +5706,8 @@ static ssde_status ssdei_scheduler_check_desc(const ssdei_scheduling *w) {
         field = "s_churn";
     else if (how->timesteps && (!(w->kind & spaced) || respaced || how->sigmas || (w->flow && own)))
         field = "timesteps";
-    else if (how->sigmas && w->kind & (SSDEI_SCHEDULER_CHAINS | SSDEI_SCHEDULER_SDES))
+    else if (how->sigmas && ((w->kind & (SSDEI_SCHEDULER_CHAINS | SSDEI_SCHEDULER_SDES)) ||
+                             (respaced && w->kind != SSDEI_SCHEDULER_EULER)))
         field = "sigmas";
     else if ((how->timesteps || how->sigmas) && !how->steps)
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of given %s",

@@ -983,6 +983,10 @@ static void test_scheduler_refusals(void) {
     schedulers_refused("PNDM", "", &desc, "timesteps is given");
     desc.timesteps = NULL, desc.sigmas = own;
     schedulers_refused("DDPM", "", &desc, "sigmas is given");
+    schedulers_refused(
+        "UniPCMultistep",
+        "\"use_flow_sigmas\": true, \"prediction_type\": \"flow_prediction\", \"use_karras_sigmas\": true", &desc,
+        "sigmas is given");
     desc.steps = 0;
     schedulers_refused("EulerDiscrete", "", &desc, "steps is 0");
     desc = ssde_scheduler_defaults();
