@@ -600,7 +600,9 @@ ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_co
    DPMSolverMultistep-, UniPCMultistep-, EDMEuler-, EDMDPMSolverMultistep-, FlowMatchEulerDiscrete-, ScoreSdeVe- or
    ScoreSdeVpScheduler. Every key that this class reads acts, and a missing one is its default; those of other classes
    do nothing, as there; any other, and a value that cannot be honoured, is SSDE_ERROR_UNSUPPORTED and named. So are
-   runs that end there in NaN or outside of a table.
+   runs that end there in NaN or outside of a table; but EDMDPMSolverMultistepScheduler's last step to a sigma_min where
+   it is, NaN there or not as floats fall, has no length. Where sigma is large, what a noise prediction says of x(0) is
+   known to 1e-7 sigma, here and there.
 
    A run is a tabulated SDE through its own noise levels, rounded to float as there, whose labels are the timesteps that
    the network is told, and a sampler whose times are those levels; the prior's draws are diffusers' noise times
