@@ -4405,8 +4405,8 @@ static ssde_status ssdei_check_times(ssdei_sampler *w) {
                      how->edit_from > 0.0 ? "edit_from" : "1");
 }
 
-/* The first of the given times where std is not large beside m. Before it a score is x / std^2 but for a part of (m /
-   std)^2, of which a float leaves little of D, so the model's own D is taken. Heun's two slopes are scores. */
+/* The first of the given times where std is not large beside m. Before it a score is -x / std^2 but for a part of
+   m / std, of which a float leaves little, so the model's own D is taken. Heun's two slopes are scores. */
 static double ssdei_loud_until(const ssdei_sampler *w) {
     const ssde_sampler_desc *how = &w->setting.how;
     double mean, std;
