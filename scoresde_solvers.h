@@ -5732,7 +5732,7 @@ static ssde_status ssdei_scheduler_check_desc(const ssdei_scheduling *w) {
 }
 
 /* -DBL_MAX is a sigma that is not given. */
-static int ssdei_scheduler_is_sigma(double value) { return value >= 0.0 || value == -DBL_MAX; }
+static int ssdei_scheduler_is_sigma(double value) { return value > 0.0 || value == -DBL_MAX; }
 
 /* Keys that do not go together, or with what is given. */
 static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
@@ -5751,8 +5751,10 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
     if (w->betas) w->schedule = SSDE_SCHEDULE_BETAS;
     if (c->use_beta_sigmas != 0.0)
         return ssdei_scheduler_refuse(w, "use_beta_sigmas", "is true, which is not supported");
-    if (least > 0.0 && c->sigma_min != -DBL_MAX && !(c->sigma_min > 0.0))
+    if (least > 0.0 && !ssdei_scheduler_is_sigma(c->sigma_min))
         return ssdei_scheduler_refuse(w, "sigma_min", "is not above 0");
+    if (least > 0.0 && !ssdei_scheduler_is_sigma(c->sigma_max))
+        return ssdei_scheduler_refuse(w, "sigma_max", "is not above 0");
     if (least > 1.0)
         return ssdei_scheduler_refuse(w, "use_karras_sigmas", "and another spacing of sigmas are both true");
     if (w->flow && least > 0.0 && w->kind != SSDEI_SCHEDULER_FLOW &&
@@ -5769,8 +5771,6 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
         return ssdei_scheduler_refuse(w, "prediction_type", "is 'flow_prediction' without 'use_flow_sigmas'");
     if (c->predict_epsilon == 0.0 && c->prediction_type != (double)SSDEI_PREDICTS_SAMPLE)
         return ssdei_scheduler_refuse(w, "predict_epsilon", "is false: wanted 'prediction_type' sample");
-    if (!ssdei_scheduler_is_sigma(c->sigma_min)) return ssdei_scheduler_refuse(w, "sigma_min", "is not 0 or more");
-    if (!ssdei_scheduler_is_sigma(c->sigma_max)) return ssdei_scheduler_refuse(w, "sigma_max", "is not 0 or more");
     if (w->edm && c->sigma_data == 0.0) return ssdei_scheduler_refuse(w, "sigma_data", "is 0");
     if (w->edm && !(c->sigma_min > 0.0 && c->sigma_max > c->sigma_min && c->sigma_max <= 1e30 && c->rho > 0.0))
         return ssdei_scheduler_refuse(w, "sigma_max", "is not above 'sigma_min' above 0, or 'rho' not above 0");

@@ -1003,9 +1003,9 @@ static void test_scheduler_refusals(void) {
     CHECK_OK(ssde_scheduler_create(&context, &scheduler, idle, strlen(idle), NULL));
     ssde_scheduler_destroy(scheduler);
     schedulers_refused("EulerDiscrete", "\"use_karras_sigmas\": true, \"sigma_min\": -0.1", NULL,
-                       "'sigma_min' is not 0 or more");
+                       "'sigma_min' is not above 0");
     schedulers_refused("UniPCMultistep", "\"use_karras_sigmas\": true, \"sigma_max\": -1", NULL,
-                       "'sigma_max' is not 0 or more");
+                       "'sigma_max' is not above 0");
     desc = ssde_scheduler_defaults();
     desc.steps = 2000;
     schedulers_refused("DDIM", "", &desc, "steps is 2000, wanted at most 1000");
