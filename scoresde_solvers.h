@@ -5053,8 +5053,8 @@ static ssde_status ssdei_scheduler_class_of(ssdei_scheduling *w, ssdei_json json
     if (!value[0]) return ssde_fail(w->context, SSDE_ERROR_FORMAT, "scheduler: '_class_name' is missing");
     for (w->kind = 1; w->kind < SSDEI_SCHEDULER_ALL; w->kind *= 2) { /* without "Scheduler" */
         const char *known = ssdei_scheduler_name(w);
-        strcat(list, ", ");
-        strncat(list, known, strlen(known) - 9);
+        size_t length = strlen(list);
+        snprintf(list + length, sizeof list - length, ", %.*s", (int)strlen(known) - 9, known);
     }
     return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "'_class_name' is '%.40s', wanted one of %s", value, list + 2);
 }
