@@ -3731,14 +3731,15 @@ static ssde_status ssdei_wrong_file(ssde_context *context, const char *path, con
 }
 
 ssde_status ssdei_file_read_json(ssde_context *context, const char *path, unsigned char **bytes, size_t *size) {
+    ssde_status status;
     size_t i = 0;
     ssdei_try(ssdei_file_read(context, path, bytes, size));
     while (i < *size && memchr(" \t\r\n", (*bytes)[i], 4)) i++;
     if (i < *size && (*bytes)[i] == '{') return SSDE_OK;
-    ssdei_wrong_file(context, path, "a JSON object", *bytes, *size);
+    status = ssdei_wrong_file(context, path, "a JSON object", *bytes, *size);
     ssdei_release(context, *bytes);
     *bytes = NULL;
-    return SSDE_ERROR_FORMAT;
+    return status;
 }
 
 SSDEI_ONCE_END

@@ -327,7 +327,8 @@ ssde_clip ssde_clip_dynamic(double low, double high, double quantile);
    reverse diffusion of the flow or by SSDE_DISCRETISE_EULER) begin later still, by a part of their first step, for d
    log s / dt has no bound there. Where the times are given and the model tells what it denoises, ddim, pndm, both Heuns
    and the multistep predictors begin at times[0] itself, by D, which stands for a step of order 1 as far as
-   ssde_prior_time. What is wrong with a step's coefficients is said before the model is asked. */
+   ssde_prior_time; but for the Heuns, D takes the score's place while std is above 8 m, where a score in float knows
+   x(0) less well. What is wrong with a step's coefficients is said before the model is asked. */
 
 /* All for every affine SDE, but for the chains ddpm and smld. A nonlinear one has none, euler_maruyama,
    reverse_diffusion (the same there), stochastic_heun and adaptive, on grids of t alone, and of correctors
@@ -524,7 +525,7 @@ typedef struct ssde_sampler_desc {
     /* ddim: churn as in diffusers, which the model does not see: it is asked before the noise, at s, and what it says,
        this output of a network, is taken for that at s_hat. Has no bound. Without it the model is asked at s_hat. */
     ssde_parameterisation churn_unseen;
-    double sigma_data; /* of _EDM */
+    double sigma_data; /* of churn_unseen's _EDM */
     ssde_multistep multistep;
     ssde_pndm pndm;
     double rtol, atol;      /* adaptive; 0: 0.05 and 0.0078, which is one level of 8-bit images in [-1, 1] */
@@ -599,7 +600,9 @@ ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_co
    DPMSolverMultistep-, UniPCMultistep-, EDMEuler-, EDMDPMSolverMultistep-, FlowMatchEulerDiscrete-, ScoreSdeVe- or
    ScoreSdeVpScheduler. Every key that this class reads acts, and a missing one is its default; those of other classes
    do nothing, as there; any other, and a value that cannot be honoured, is SSDE_ERROR_UNSUPPORTED and named. So are
-   runs that end there in NaN or outside of a table.
+   runs that end there in NaN or outside of a table; but EDMDPMSolverMultistepScheduler's last step to a sigma_min where
+   it is, NaN there or not as floats fall, has no length. Where sigma is large, what a noise prediction says of x(0) is
+   known to 1e-7 sigma, here and there.
 
    A run is a tabulated SDE through its own noise levels, rounded to float as there, whose labels are the timesteps that
    the network is told, and a sampler whose times are those levels; the prior's draws are diffusers' noise times
@@ -631,8 +634,9 @@ typedef struct ssde_scheduler_desc {
        HeunDiscrete- and FlowMatchEulerDiscrete-. Not of PNDM-, EDM*, ScoreSde* and where levels are Karras' or
        exponential */
     const double *timesteps;
-    /* [steps + 1], falling: std / m, of flows std, instead of the spacing, the last where the run ends, mostly 0. Not
-       of DDPM-, DDIM-, PNDM- and ScoreSde* */
+    /* [steps + 1], falling: std / m, of flows std, instead of the spacing; flows shift them, as there, but for the
+       last, where the run ends, mostly 0. Not of DDPM-, DDIM-, PNDM- and ScoreSde*; of HeunDiscrete-,
+       DPMSolverMultistep- and UniPCMultistepScheduler not where levels are Karras', exponential or Lu's */
     const double *sigmas;
     double mu;  /* of use_dynamic_shifting, which needs it: the logarithm of the shift (exponential), or it (linear) */
     int follow; /* also what is wrong in diffusers, see above */
@@ -2463,13 +2467,14 @@ typedef struct ssdei_setting {
     const struct ssdei_corrector *corrector;
     ssde_context *context;
     size_t history; /* steps it remembers: the row's, or as many as `multistep` asks for */
-    double start;   /* of a run: ssde_prior_time. At a t beyond it predictors are given D in the place of the score */
+    double start;   /* of a run: ssde_prior_time */
+    double by_d;    /* at a t above it predictors are given D in the place of the score: the start, or below */
     int clean;      /* likewise: std(times[steps]) is 0, the last step denoises */
 } ssdei_setting;
 
 SSDEI_ONCE_BEGIN
 
-static int ssdei_beyond(const ssdei_setting *setting, double t) { return t > setting->start; }
+static int ssdei_beyond(const ssdei_setting *setting, double t) { return t > setting->by_d; }
 
 /* m and std of what the model of a run sees at t: on the discrete grid, of the SDE's discrete form or ddpm's betas. */
 static ssde_status ssdei_seen_marginal(const ssdei_setting *setting, double t, double *mean, double *std) {
@@ -3083,7 +3088,7 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if (how) *full = *how;
     setting->sde = *sde;
     setting->context = context;
-    setting->start = 1.0;
+    setting->start = setting->by_d = 1.0;
     if (full->schedule && !full->steps)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of entries in schedule");
     ssdei_try(ssdei_check_choice(context, "predictor", (int)full->predictor, SSDE_PREDICTOR_COUNT));
@@ -3493,6 +3498,7 @@ static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan
 static ssde_status ssdei_ddim_churned(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     ssde_output_map map, hat;
+    ssdei_update denoise;
     double mean, std, mean_next, std_next, s, s_hat, step, slope, kept;
     ssdei_try(ssdei_churn_plan(setting, plan, &s_hat));
     if (!how->churn_unseen) return ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update);
@@ -3506,8 +3512,9 @@ static ssde_status ssdei_ddim_churned(const ssdei_setting *setting, ssdei_step_p
     step = std_next / mean_next / s_hat - 1.0;
     slope = step * hat.data_output / map.data_output;
     kept = 1.0 + step * (1.0 - hat.data_x);
-    plan->update.x = mean_next / mean * (kept - slope * (1.0 - map.data_x)) - 1.0;
-    plan->update.score = -mean_next / mean * slope * std * std;
+    ssdei_try(ssdei_setting_denoise(setting, plan->t0, &denoise));
+    plan->update.x = mean_next * ((kept + slope * map.data_x) / mean - slope * (1.0 + denoise.x)) - 1.0;
+    plan->update.score = -mean_next * slope * denoise.score;
     plan->update.noise = how->s_noise * mean_next * kept * sqrt((s_hat - s) * (s_hat + s));
     return SSDE_OK;
 }
@@ -3516,7 +3523,7 @@ static ssde_status ssdei_ddim_churned(const ssdei_setting *setting, ssdei_step_p
    D, second.score D' and keep_score D. */
 static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     double mean, std, mean_next, std_next;
-    if (setting->how.s_churn > 0.0 && !ssdei_beyond(setting, plan->t0)) ssdei_try(ssdei_ddim_churned(setting, plan));
+    if (setting->how.s_churn > 0.0) ssdei_try(ssdei_ddim_churned(setting, plan));
     if (!setting->how.clip.keep_noise && setting->how.variance != SSDE_VARIANCE_LEARNED) return SSDE_OK;
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
@@ -4398,6 +4405,19 @@ static ssde_status ssdei_check_times(ssdei_sampler *w) {
                      how->edit_from > 0.0 ? "edit_from" : "1");
 }
 
+/* The first of the given times where std is not large beside m. Before it a score is -x / std^2 but for a part of
+   m / std, of which a float leaves little, so the model's own D is taken. Heun's two slopes are scores. */
+static double ssdei_loud_until(const ssdei_sampler *w) {
+    const ssde_sampler_desc *how = &w->setting.how;
+    double mean, std;
+    size_t k;
+    if (w->setting.info->evaluations != 1) return 1.0;
+    for (k = 0; k < how->steps; k++) {
+        if (ssdei_marginal(NULL, &w->setting.sde, how->times[k], &mean, &std) || std <= 8.0 * mean) break;
+    }
+    return how->times[k];
+}
+
 /* The desc's own times. Those beyond the prior's time fall away, but for one that is there, unless they are taken as
    they are, by D. */
 static ssde_status ssdei_given_times(ssdei_sampler *w) {
@@ -4406,7 +4426,7 @@ static ssde_status ssdei_given_times(ssdei_sampler *w) {
     size_t beyond = 0;
     ssdei_try(ssdei_check_times(w));
     ssdei_try(ssdei_start_time(w->context, &w->setting.sde, last, &start, &scale));
-    w->setting.start = start;
+    w->setting.start = w->setting.by_d = start;
     if (how->times[0] > start && w->setting.sde.kind == SSDE_TABULATED && !w->model.denoised) {
         ssdei_try(ssdei_marginal(w->context, &w->setting.sde, how->times[0], &mean, &std));
         if (mean == 0.0)
@@ -4419,8 +4439,10 @@ static ssde_status ssdei_given_times(ssdei_sampler *w) {
     if (!w->model.denoised || !(w->setting.method->traits & SSDEI_FROM_NOISE)) {
         while (beyond < how->steps && how->times[beyond + 1] >= start) beyond++;
         w->scale = 1.0 / ssdei_spread(&w->setting.sde, start, scale, how->times[0]);
-    } else
+    } else {
+        w->setting.by_d = fmin(start, ssdei_loud_until(w));
         start = 1.0;
+    }
     how->steps -= beyond;
     if (how->ends) how->ends += beyond;
     memcpy(w->times, how->times + beyond, (how->steps + 1) * sizeof *w->times);
@@ -4448,7 +4470,7 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     ssde_context *context = w->context;
     double start, scale;
     size_t k;
-    w->setting.start = w->scale = 1.0;
+    w->setting.start = w->setting.by_d = w->scale = 1.0;
     if (how->times) return ssdei_given_times(w);
     if (how->schedule && w->setting.method->chain == SSDEI_CHAIN_SMLD) {
         for (k = 0; k < how->steps; k++)
@@ -4460,7 +4482,7 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     if (how->edit_from > 0.0) ssdei_try(ssdei_edit_times(w));
     ssdei_try(ssde_prior_time(context, &w->setting.sde, &start, &scale));
     if (!ssdei_by_index(how->grid)) {
-        w->setting.start = start;
+        w->setting.start = w->setting.by_d = start;
         w->scale = scale;
     } else if (w->times[0] > start && !ssdei_family(&w->setting.sde)->step)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
@@ -4733,7 +4755,7 @@ enum { SSDEI_SPACING_LEADING, SSDEI_SPACING_LINSPACE, SSDEI_SPACING_TRAILING };
 enum { SSDEI_VARIES_SMALL, SSDEI_VARIES_SMALL_LOG, SSDEI_VARIES_LARGE, SSDEI_VARIES_LEARNED_RANGE };
 enum { SSDEI_SOLVER_ODE, SSDEI_SOLVER_SDE, SSDEI_SOLVER_NOISE_ODE, SSDEI_SOLVER_NOISE_SDE, SSDEI_SOLVER_DEIS };
 
-/* The keys' values: numbers, flags, or the place among a key's words. NaN: none. */
+/* The keys' values: numbers, flags, or the place among a key's words. -DBL_MAX: none. */
 typedef struct ssdei_scheduler_config {
     double num_train_timesteps, beta_start, beta_end, beta_schedule, rescale_betas_zero_snr;
     double prediction_type, variance_type, clip_sample, clip_sample_range;
@@ -5018,9 +5040,10 @@ static ssde_status ssdei_scheduler_class_of(ssdei_scheduling *w, ssdei_json json
     char name[64], value[64] = "", list[256] = "";
     for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
         ssdei_json_key(&json, name, sizeof name);
-        if (!json.problem && !strcmp(name, "_class_name"))
+        if (!json.problem && !strcmp(name, "_class_name")) {
+            if (value[0]) ssdei_json_fail(&json, "'_class_name' comes twice");
             ssdei_json_string(&json, value, sizeof value);
-        else
+        } else
             ssdei_scheduler_skip(&json);
     }
     ssdei_json_end(&json);
@@ -5030,8 +5053,8 @@ static ssde_status ssdei_scheduler_class_of(ssdei_scheduling *w, ssdei_json json
     if (!value[0]) return ssde_fail(w->context, SSDE_ERROR_FORMAT, "scheduler: '_class_name' is missing");
     for (w->kind = 1; w->kind < SSDEI_SCHEDULER_ALL; w->kind *= 2) { /* without "Scheduler" */
         const char *known = ssdei_scheduler_name(w);
-        strcat(list, ", ");
-        strncat(list, known, strlen(known) - 9);
+        size_t length = strlen(list);
+        snprintf(list + length, sizeof list - length, ", %.*s", (int)strlen(known) - 9, known);
     }
     return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "'_class_name' is '%.40s', wanted one of %s", value, list + 2);
 }
@@ -5178,9 +5201,15 @@ static double ssdei_scheduler_interpolate(const ssdei_scheduling *w, double time
  */
 static double ssdei_scheduler_invert(const ssdei_scheduling *w, double sigma) {
     double x = ssdei_single(ssdei_math_log(sigma > 1e-10 ? sigma : 1e-10)), part;
-    size_t i = w->trained - 1;
-    while (i && !(x >= w->log_table[i])) i--;
-    if (i + 2 > w->trained) i = w->trained - 2;
+    size_t i = 0, above = w->trained - 1; /* the table rises, but for its last where the signal ends in 0 */
+    if (x >= w->log_table[above]) i = above - 1;
+    while (i + 1 < above) {
+        size_t middle = i + (above - i) / 2;
+        if (x >= w->log_table[middle])
+            i = middle;
+        else
+            above = middle;
+    }
     part = ssdei_single(w->log_table[i] - x) / ssdei_single(w->log_table[i] - w->log_table[i + 1]);
     part = part > 1.0 ? 1.0 : part > 0.0 ? ssdei_single(part) : 0.0;
     return ssdei_single(1.0 - part) * (double)i + part * (double)(i + 1);
@@ -5203,8 +5232,8 @@ static void ssdei_scheduler_respace(ssdei_scheduling *w, double low, double high
 static int ssdei_scheduler_respaced(ssdei_scheduling *w, double low, double high) {
     const ssdei_scheduler_config *c = &w->config;
     int given = c->use_karras_sigmas != 0.0 || c->use_exponential_sigmas != 0.0;
-    if (given && c->sigma_min >= 0.0) low = c->sigma_min;
-    if (given && c->sigma_max >= 0.0) high = c->sigma_max;
+    if (given && c->sigma_min != -DBL_MAX) low = c->sigma_min;
+    if (given && c->sigma_max != -DBL_MAX) high = c->sigma_max;
     if (!given && c->use_lu_lambdas == 0.0) return 0;
     if (!given) low = ssdei_math_exp(w->log_table[0]), high = ssdei_math_exp(w->log_table[w->trained - 1]);
     ssdei_scheduler_respace(w, low, high, c->use_karras_sigmas != 0.0 ? 7.0 : 0.0);
@@ -5289,8 +5318,9 @@ static ssde_status ssdei_scheduler_log_levels(ssdei_scheduling *w) {
     int rounds =
         dpm ? w->schedule != SSDE_SCHEDULE_COSINE && c->use_exponential_sigmas == 0.0 : c->use_karras_sigmas != 0.0;
     size_t k;
-    for (k = w->trained; dpm && k > 0; k--) {
-        double log_m = ssdei_single(ssdei_math_log(ssdei_single(w->mean[k - 1]))); /* lambda ascends from the last on */
+    for (k = w->trained; dpm && k > 0; k--) {                                  /* lambda ascends from the last on */
+        double mean = w->mean[k - 1] > 0.0 ? w->mean[k - 1] : ldexp(1.0, -12); /* as in the tables */
+        double log_m = ssdei_single(ssdei_math_log(ssdei_single(mean)));
         double lambda = ssdei_single(log_m - ssdei_single(ssdei_math_log(ssdei_single(w->std[k - 1]))));
         if (!(lambda < c->lambda_min_clipped)) break;
         end -= 1.0;
@@ -5390,21 +5420,37 @@ static ssde_status ssdei_scheduler_sigma_levels(ssdei_scheduling *w) {
     return SSDE_OK;
 }
 
+/* times, the place of each timestep among the levels; and ends, each step's a stride below, which below the first
+   timestep is x(0). PNDM's first three steps end where the next begin: their stages go by `pndm.step`. */
+static void ssdei_scheduler_chain_places(ssdei_scheduling *w, size_t stride) {
+    size_t k, at, staged = w->kind == SSDEI_SCHEDULER_PNDM && w->config.skip_prk_steps == 0.0 ? 3 : 0;
+    double last = (double)(w->levels - 1);
+    w->times[w->steps] = 0.0;
+    for (k = w->steps, at = 1; k-- > 0;) {
+        while (w->level_label[at] < w->label[k]) at++;
+        w->times[k] = (double)at / last;
+    }
+    for (k = 0, at = w->levels - 1; stride && k < w->steps; k++) {
+        double to = w->label[k] - (double)stride;
+        while (at > 1 && w->level_label[at] > to) at--;
+        w->ends[k] = k < staged ? w->times[k + 1] : w->level_label[at] == to ? (double)at / last : 0.0;
+        if (w->ends[k] != w->times[k + 1]) w->run.how.ends = w->ends;
+    }
+}
+
 /* DDPM, DDIM, PNDM: levels of the schedule itself, and where the run ends one more, x(0) or, of what is not set to one,
    the first level once more. */
 static ssde_status ssdei_scheduler_chain_levels(ssdei_scheduling *w) {
-    const ssdei_scheduler_config *c = &w->config;
-    int to_one = w->kind == SSDEI_SCHEDULER_DDPM || c->set_alpha_to_one != 0.0, ends;
-    size_t stride, k, i, at, staged = w->kind == SSDEI_SCHEDULER_PNDM && c->skip_prk_steps == 0.0 ? 3 : 0;
+    int to_one = w->kind == SSDEI_SCHEDULER_DDPM || w->config.set_alpha_to_one != 0.0;
+    size_t stride = 0, k, i;
     ssdei_try(ssdei_scheduler_timesteps(w, w->steps, (double)w->trained, 1));
-    stride = w->trained / w->steps;
-    ends = w->how.follow && w->kind != SSDEI_SCHEDULER_DDPM && !w->how.timesteps;
+    if (w->how.follow && w->kind != SSDEI_SCHEDULER_DDPM && !w->how.timesteps) stride = w->trained / w->steps;
     /* PNDM's stages are in between */
     if (w->kind == SSDEI_SCHEDULER_PNDM) memset(w->visited, 1, (size_t)w->label[0] + 1);
     for (k = 0; k < w->steps; k++) {
         size_t timestep = (size_t)w->label[k];
         w->visited[timestep] = 1;
-        if (ends && timestep >= stride) w->visited[timestep - stride] = 1;
+        if (timestep >= stride) w->visited[timestep - stride] = 1;
     }
     w->level_mean[0] = to_one ? 1.0 : w->mean[0];
     w->level_std[0] = to_one ? 0.0 : w->std[0] * (1.0 - ldexp(1.0, -44));
@@ -5414,19 +5460,7 @@ static ssde_status ssdei_scheduler_chain_levels(ssdei_scheduling *w) {
         w->level_mean[w->levels] = w->mean[i], w->level_std[w->levels] = w->std[i];
         w->level_label[w->levels++] = (double)i;
     }
-    w->times[w->steps] = 0.0;
-    for (k = w->steps, at = 0; k-- > 0;) {
-        while (w->level_label[at] < w->label[k] || !at) at++;
-        w->times[k] = (double)at / (double)(w->levels - 1);
-    }
-    for (k = 0; ends && k < w->steps; k++) {
-        for (at = 0, i = 1; i < w->levels; i++)
-            if (w->level_label[i] == w->label[k] - (double)stride) at = i;
-        w->ends[k] = k < staged ? w->times[k + 1] : (double)at / (double)(w->levels - 1);
-    }
-    w->run.how.ends = NULL;
-    for (k = 0; ends && k < w->steps; k++)
-        if (w->ends[k] != w->times[k + 1]) w->run.how.ends = w->ends;
+    ssdei_scheduler_chain_places(w, stride);
     return SSDE_OK;
 }
 
@@ -5481,9 +5515,9 @@ static ssde_status ssdei_scheduler_ddim(ssdei_scheduling *w) {
 /* x there is x / m: noise of the greatest sigma, or of what has that beside data of scale 1. */
 static ssde_status ssdei_scheduler_euler(ssdei_scheduling *w) {
     ssde_sampler_desc *how = &w->run.how;
-    double sigma = w->sigma[0], leading = w->config.timestep_spacing == (double)SSDEI_SPACING_LEADING;
-    double n = (double)w->steps;
-    w->run.sde.prior_std = leading != 0.0 ? 1.0 : sigma / sqrt(1.0 + sigma * sigma);
+    double sigma = w->sigma[0], n = (double)w->steps;
+    int leading = w->config.timestep_spacing == (double)SSDEI_SPACING_LEADING;
+    w->run.sde.prior_std = leading ? 1.0 : sigma / sqrt(1.0 + sigma * sigma);
     if (w->kind == SSDEI_SCHEDULER_HEUN && w->how.follow && sigma > 1e4)
         return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
                          "HeunDiscreteScheduler: the first sigma is %g, whose Heun step is not followed", sigma);
@@ -5542,7 +5576,7 @@ static ssde_status ssdei_scheduler_dpm(ssdei_scheduling *w) {
     how->multistep.heun = c->solver_type == 1.0;
     how->multistep.fewer_at_end = c->lower_order_final != 0.0 && w->steps < 15;
     how->multistep.euler_at_end = c->euler_at_final != 0.0 || c->final_sigmas_type == 0.0;
-    how->multistep.third_as_diffusers = w->how.follow && sde && c->solver_order == 3.0;
+    how->multistep.third_as_diffusers = w->how.follow && sde && !noise && c->solver_order == 3.0;
     for (k = 0; k < w->steps; k++) {
         if (ssdei_scheduler_order(w, k) == 3 && sde && (noise || w->edm))
             return ssdei_scheduler_refuse(w, "solver_order",
@@ -5681,7 +5715,8 @@ static ssde_status ssdei_scheduler_check_desc(const ssdei_scheduling *w) {
         field = "s_churn";
     else if (how->timesteps && (!(w->kind & spaced) || respaced || how->sigmas || (w->flow && own)))
         field = "timesteps";
-    else if (how->sigmas && w->kind & (SSDEI_SCHEDULER_CHAINS | SSDEI_SCHEDULER_SDES))
+    else if (how->sigmas && ((w->kind & (SSDEI_SCHEDULER_CHAINS | SSDEI_SCHEDULER_SDES)) ||
+                             (respaced && w->kind != SSDEI_SCHEDULER_EULER)))
         field = "sigmas";
     else if ((how->timesteps || how->sigmas) && !how->steps)
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of given %s",
@@ -5697,7 +5732,7 @@ static ssde_status ssdei_scheduler_check_desc(const ssdei_scheduling *w) {
 }
 
 /* -DBL_MAX is a sigma that is not given. */
-static int ssdei_scheduler_is_sigma(double value) { return value >= 0.0 || value == -DBL_MAX; }
+static int ssdei_scheduler_is_sigma(double value) { return value > 0.0 || value == -DBL_MAX; }
 
 /* Keys that do not go together, or with what is given. */
 static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
@@ -5711,11 +5746,15 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
     if (w->trained < 2) return ssdei_scheduler_refuse(w, "num_train_timesteps", "is below 2");
     ssdei_try(ssdei_scheduler_list(w, "trained_betas", c->trained_betas, 0, NULL, &w->betas));
     ssdei_try(ssdei_scheduler_list(w, "disable_corrector", c->disable_corrector, 0, NULL, &w->uncorrected));
-    if (w->betas && w->betas != w->trained)
+    if (c->trained_betas.size && w->betas != w->trained)
         return ssdei_scheduler_refuse(w, "trained_betas", "has another number than 'num_train_timesteps'");
     if (w->betas) w->schedule = SSDE_SCHEDULE_BETAS;
     if (c->use_beta_sigmas != 0.0)
         return ssdei_scheduler_refuse(w, "use_beta_sigmas", "is true, which is not supported");
+    if (least > 0.0 && !ssdei_scheduler_is_sigma(c->sigma_min))
+        return ssdei_scheduler_refuse(w, "sigma_min", "is not above 0");
+    if (least > 0.0 && !ssdei_scheduler_is_sigma(c->sigma_max))
+        return ssdei_scheduler_refuse(w, "sigma_max", "is not above 0");
     if (least > 1.0)
         return ssdei_scheduler_refuse(w, "use_karras_sigmas", "and another spacing of sigmas are both true");
     if (w->flow && least > 0.0 && w->kind != SSDEI_SCHEDULER_FLOW &&
@@ -5732,8 +5771,7 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
         return ssdei_scheduler_refuse(w, "prediction_type", "is 'flow_prediction' without 'use_flow_sigmas'");
     if (c->predict_epsilon == 0.0 && c->prediction_type != (double)SSDEI_PREDICTS_SAMPLE)
         return ssdei_scheduler_refuse(w, "predict_epsilon", "is false: wanted 'prediction_type' sample");
-    if (!ssdei_scheduler_is_sigma(c->sigma_min)) return ssdei_scheduler_refuse(w, "sigma_min", "is not 0 or more");
-    if (!ssdei_scheduler_is_sigma(c->sigma_max)) return ssdei_scheduler_refuse(w, "sigma_max", "is not 0 or more");
+    if (w->edm && c->sigma_data == 0.0) return ssdei_scheduler_refuse(w, "sigma_data", "is 0");
     if (w->edm && !(c->sigma_min > 0.0 && c->sigma_max > c->sigma_min && c->sigma_max <= 1e30 && c->rho > 0.0))
         return ssdei_scheduler_refuse(w, "sigma_max", "is not above 'sigma_min' above 0, or 'rho' not above 0");
     return ssdei_scheduler_check_desc(w);

@@ -616,6 +616,73 @@ static void schedulers_churned(void) {
     schedulers_end(&c);
 }
 
+/* As diffusers does, where the model does not see the churn, from a sigma of 20,000, where steps go by D. */
+static void schedulers_unseen(void) {
+    schedulers_case c;
+    ssde_scheduler_desc desc = ssde_scheduler_defaults();
+    size_t k, i, n = 5;
+    desc.steps = n, desc.follow = 1, desc.s_churn = 1.5;
+    if (schedulers_begin(&c,
+                         "{\"_class_name\": \"EulerDiscreteScheduler\", \"beta_schedule\": \"squaredcos_cap_v2\", "
+                         "\"prediction_type\": \"sample\", \"timestep_spacing\": \"trailing\"}",
+                         &desc, "vp", "alphas_cumprod/squaredcos_cap_v2") != SSDE_OK)
+        return;
+    schedulers_start(&c, 1.0);
+    for (k = 0; k < n; k++) {
+        double a = sqrt(c.toy.alphas[999 - 200 * k]), s = sqrt(1.0 - a * a) / a, hat = 1.3 * s;
+        double a_next = k + 1 < n ? sqrt(c.toy.alphas[799 - 200 * k]) : 1.0,
+               s_next = sqrt(1.0 - a_next * a_next) / a_next;
+        schedulers_ask(&c, (double)(999 - 200 * k), a, sqrt(1.0 - a * a));
+        schedulers_draw(&c, SSDE_STREAM_PREDICTOR, k);
+        for (i = 0; i < SCHEDULERS_FLOATS; i++) {
+            double y = c.y[i] / a + sqrt(hat * hat - s * s) * (double)c.z[i];
+            c.y[i] = a_next * (c.data[i] + s_next / hat * (y - c.data[i]));
+        }
+    }
+    schedulers_agree(&c, "churn unseen");
+    schedulers_end(&c);
+}
+
+/* A step from m = 0.006 to 0 is what a network of x(0) says. */
+static void schedulers_at_once(const char *class_name, const char *more) {
+    schedulers_case c;
+    ssde_scheduler_desc desc = ssde_scheduler_defaults();
+    char config[300];
+    size_t i;
+    desc.steps = 1;
+    sprintf(config,
+            "{\"_class_name\": \"%sScheduler\", \"prediction_type\": \"sample\", \"timestep_spacing\": "
+            "\"trailing\"%s}",
+            class_name, more);
+    if (schedulers_begin(&c, config, &desc, "vp", "alphas_cumprod/linear_0.0001_0.02") != SSDE_OK) return;
+    schedulers_start(&c, 1.0);
+    schedulers_ask(&c, 999.0, 0.006, 1.0);
+    for (i = 0; i < SCHEDULERS_FLOATS; i++) c.y[i] = c.data[i];
+    schedulers_agree(&c, class_name);
+    schedulers_end(&c);
+}
+
+/* An order that a run is too short to reach changes nothing. */
+static void schedulers_short(void) {
+    schedulers_case c[2];
+    ssde_scheduler_desc desc = ssde_scheduler_defaults();
+    desc.steps = 4;
+    for (desc.follow = 0; desc.follow < 2; desc.follow++) {
+        schedulers_case *here = &c[desc.follow];
+        ssde_score_model model;
+        ssde_rng rng = ssde_rng_seed(7);
+        if (schedulers_begin(here,
+                             "{\"_class_name\": \"DPMSolverMultistepScheduler\", \"algorithm_type\": "
+                             "\"sde-dpmsolver\", \"solver_order\": 3, \"final_sigmas_type\": \"sigma_min\"}",
+                             &desc, "vp", "alphas_cumprod/linear_0.0001_0.02") != SSDE_OK)
+            return;
+        model = schedulers_model(&here->toy);
+        CHECK_OK(ssde_sample(&here->scheduler->sde, &model, &here->scheduler->how, &rng, SCHEDULERS_ROWS, here->x));
+        schedulers_end(here);
+    }
+    CHECK_SAME(c[0].x, c[1].x, sizeof c[0].x);
+}
+
 /* score_sde's Euler-Maruyama on its own grid; the last step without noise. */
 static void schedulers_vp(void) {
     schedulers_case c;
@@ -673,6 +740,11 @@ static void test_scheduler_formulas(void) {
     schedulers_plain(0);
     schedulers_plain(1);
     schedulers_churned();
+    schedulers_unseen();
+    schedulers_at_once("DDIM", ", \"clip_sample\": false");
+    schedulers_at_once("DPMSolverMultistep", "");
+    schedulers_at_once("EulerDiscrete", "");
+    schedulers_short();
     schedulers_vp();
     schedulers_flow();
 }
@@ -710,7 +782,7 @@ static double schedulers_sigma(const double *alphas, double t) {
 static void test_scheduler_levels(void) {
     golden_file *golden = golden_open(GOLDEN_SCHEDULERS);
     ssde_scheduler_desc desc = ssde_scheduler_defaults();
-    double alphas[1000], sigma[8], label[8], own[8];
+    double alphas[1000], own_alphas[1000], sigma[8], label[8], own[8];
     size_t k, n = 4;
     golden_doubles(golden, SCHEDULERS_SCALED_TABLE, alphas, 1000);
     desc.steps = n;
@@ -741,6 +813,18 @@ static void test_scheduler_levels(void) {
     label[3] = 500.0, sigma[3] = schedulers_sigma(alphas, 500.0);
     schedulers_levels("{\"_class_name\": \"UniPCMultistepScheduler\", " SCHEDULERS_SCALED "}", &desc, sigma, label, n,
                       2e-4);
+
+    /* without a terminal signal: m^2 = 2^-24, at which a run still begins unless lambda, -8.3, is clipped above that */
+    desc.steps = n = 2;
+    golden_doubles(golden, SCHEDULERS_SCALED_TABLE "_zsnr", own_alphas, 1000);
+    label[0] = 999.0, label[1] = 500.0;
+    sigma[0] = 4096.0, sigma[1] = schedulers_sigma(own_alphas, 500.0), sigma[2] = 0.0;
+    schedulers_levels("{\"_class_name\": \"DPMSolverMultistepScheduler\", " SCHEDULERS_SCALED
+                      ", \"rescale_betas_zero_snr\": true}",
+                      &desc, sigma, label, n, 1e-4);
+    schedulers_levels("{\"_class_name\": \"DPMSolverMultistepScheduler\", " SCHEDULERS_SCALED
+                      ", \"rescale_betas_zero_snr\": true, \"lambda_min_clipped\": -8.4}",
+                      &desc, sigma, label, n, 1e-4);
 
     /* given sigmas, and the fractions of timesteps that they are; given timesteps */
     desc.steps = n = 3;
@@ -839,6 +923,8 @@ static void test_scheduler_refusals(void) {
         {"DDPM", "\"beta_start\": 0", "beta_start", 0},
         {"DDPM", "\"predict_epsilon\": false", "predict_epsilon", 0},
         {"DDPM", "\"trained_betas\": [0.1, 0.2]", "trained_betas", 0},
+        {"DDPM", "\"trained_betas\": []", "trained_betas", 0},
+        {"DDPM", "\"_class_name\": \"DDIMScheduler\"", "'_class_name' comes twice", 0},
         {"DDPM", "\"steps_offset\": 1", "see 'steps_offset'", 1000},
         {"DDPM", "\"rescale_betas_zero_snr\": true, \"timestep_spacing\": \"trailing\"", "no signal", 10},
         {"DDPM", "\"timestep_spacing\": \"trailing\"", "61 are wanted, the last -1", 61},
@@ -849,6 +935,7 @@ static void test_scheduler_refusals(void) {
         {"EulerAncestralDiscrete", "\"prediction_type\": \"sample\"", "'sample'", 0},
         {"EulerDiscrete", "\"use_karras_sigmas\": true, \"use_exponential_sigmas\": true", "both true", 0},
         {"EulerDiscrete", "\"use_beta_sigmas\": true", "use_beta_sigmas", 0},
+        {"EulerDiscrete", "\"use_karras_sigmas\": true, \"sigma_min\": -1", "'sigma_min' is not above 0", 0},
         {"EulerDiscrete", "\"rescale_betas_zero_snr\": true", "wanted below the one before", 1000},
         {"EulerDiscrete", "\"steps_offset\": 1, \"timestep_spacing\": \"leading\"", "see 'steps_offset'", 1000},
         {"DPMSolverMultistep", "\"algorithm_type\": \"dpmsolver\"", "'final_sigmas_type' zero", 0},
@@ -869,6 +956,7 @@ static void test_scheduler_refusals(void) {
         {"UniPCMultistep", "\"disable_corrector\": [0.5]", "disable_corrector", 0},
         {"EDMEuler", "\"prediction_type\": \"sample\"", "'sample'", 0},
         {"EDMEuler", "\"sigma_max\": 0.001", "sigma_max", 0},
+        {"EDMEuler", "\"sigma_data\": 0", "sigma_data", 0},
         {"EDMDPMSolverMultistep", "\"solver_order\": 3, \"algorithm_type\": \"sde-dpmsolver++\"", "solver_order", 20},
         {"FlowMatchEulerDiscrete", "\"use_dynamic_shifting\": true", "mu", 0},
         {"FlowMatchEulerDiscrete", "\"invert_sigmas\": true", "invert_sigmas", 0},
@@ -895,6 +983,10 @@ static void test_scheduler_refusals(void) {
     schedulers_refused("PNDM", "", &desc, "timesteps is given");
     desc.timesteps = NULL, desc.sigmas = own;
     schedulers_refused("DDPM", "", &desc, "sigmas is given");
+    schedulers_refused(
+        "UniPCMultistep",
+        "\"use_flow_sigmas\": true, \"prediction_type\": \"flow_prediction\", \"use_karras_sigmas\": true", &desc,
+        "sigmas is given");
     desc.steps = 0;
     schedulers_refused("EulerDiscrete", "", &desc, "steps is 0");
     desc = ssde_scheduler_defaults();
@@ -911,9 +1003,9 @@ static void test_scheduler_refusals(void) {
     CHECK_OK(ssde_scheduler_create(&context, &scheduler, idle, strlen(idle), NULL));
     ssde_scheduler_destroy(scheduler);
     schedulers_refused("EulerDiscrete", "\"use_karras_sigmas\": true, \"sigma_min\": -0.1", NULL,
-                       "'sigma_min' is not 0 or more");
+                       "'sigma_min' is not above 0");
     schedulers_refused("UniPCMultistep", "\"use_karras_sigmas\": true, \"sigma_max\": -1", NULL,
-                       "'sigma_max' is not 0 or more");
+                       "'sigma_max' is not above 0");
     desc = ssde_scheduler_defaults();
     desc.steps = 2000;
     schedulers_refused("DDIM", "", &desc, "steps is 2000, wanted at most 1000");

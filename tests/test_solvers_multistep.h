@@ -44,6 +44,7 @@ static void published_carry_out(const published_run *run, const ssde_sampler_des
     full.steps = run->steps, full.times = run->times;
     CHECK_OK(ssdei_setting_make(&setting, &run->sde, &full));
     CHECK_OK(ssde_prior_time(NULL, &run->sde, &setting.start, &scale));
+    setting.by_d = setting.start;
     for (k = 0; plans && k < run->steps; k++) {
         ssdei_step_plan *p = &plans[k];
         ssde_coefficients c;

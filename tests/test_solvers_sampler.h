@@ -1379,7 +1379,7 @@ static void test_sampler_straight(void) {
     memset(&setting, 0, sizeof setting);
     setting.sde = ssde_rectified_flow();
     CHECK_OK(ssde_prior_time(NULL, &setting.sde, &start, &scale));
-    setting.start = start;
+    setting.start = setting.by_d = start;
     for (k = 0; k < STEPS; k++) {
         double t = start - (start - 1e-3) * k / (double)STEPS, next = start - (start - 1e-3) * (k + 1) / (double)STEPS;
         double u[2], u1[2], score[2], more[2], density, laplacian, to[2], one[2];
