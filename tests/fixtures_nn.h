@@ -667,7 +667,7 @@ static ssde_batch files_batch(void) { return ssde_batch_of(files_points, 8); }
 
 /* Whether a network of so many weights was built: of the largest, 32 bits cannot count what they would hold. */
 static inline int nn_built(ssde_status status, size_t weights) {
-    if (sizeof(size_t) < 8 && status == SSDE_ERROR_MEMORY && weights > 100000000) return 0;
+    if (sizeof(size_t) < 8 && status == SSDE_ERROR_MEMORY && weights > SIZE_MAX / 64) return 0;
     CHECK_OK(status);
     return status == SSDE_OK;
 }
