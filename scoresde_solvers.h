@@ -430,8 +430,8 @@ typedef enum ssde_corrector {
     SSDE_CORRECTOR_ANNEALED_LANGEVIN = SSDE_CORRECTOR_LANGEVIN /* the reference's `ald` is the per-sample rule */
 } ssde_corrector;
 
-/* The variance of a step's noise about the mean of x(t_next) given x(t) and D, the same in the first three. Into std =
- * 0 there is none. */
+/* The variance of a step's noise about the mean of x(t_next) given x(t) and D, the same in the first three. A step into
+   std = 0 has none. */
 typedef enum ssde_variance {
     SSDE_VARIANCE_POSTERIOR, /* of x(t_next) given x(t) and x(0): std_next^2 G^2 / std^2, DDPM's smaller one */
     SSDE_VARIANCE_FORWARD,   /* G^2 = std^2 - (m / m_next)^2 std_next^2, of x(t) given x(t_next): DDPM's beta */
@@ -620,7 +620,7 @@ ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_co
      - s_churn: the model sees the x that was churned, at its noise; there x and the timestep from before.
      - DPM-Solver of order 3, sde-dpmsolver++: the third term is that of the limit of short steps, and vanishes in it.
      - Euler, log_linear: `steps` levels and then the final one, and the timesteps of those levels; there one level
-   more, of which the last is never left, and timesteps of another spacing.
+       more, of which the last is never left, and timesteps of another spacing.
      - Heun: a first step from sigma above 10,000, where m is below 1e-4, is of one evaluation; Heun's multiplies what D
        changes by as much as sigma falls, and is not followed but refused.
      - EDMEuler: sigmas given are sigmas; there the places of a Karras or exponential grid in [0, 1]. */

@@ -672,4 +672,23 @@ static inline int nn_built(ssde_status status, size_t weights) {
     return status == SSDE_OK;
 }
 
+static inline double nn_norm(const float *x, size_t count) {
+    double square = 0.0;
+    size_t i;
+    for (i = 0; i < count; i++) square += (double)x[i] * (double)x[i];
+    return sqrt(square);
+}
+
+/* Every parameter's part of the gradient has the norm wanted. What is zero but for rounding, such as a bias's before a
+   norm that takes the mean away, is so beside the largest. */
+static inline void nn_check_norms(const ssde_net *net, const float *gradient, const float *norms) {
+    float largest = 0.0f;
+    size_t i;
+    for (i = 0; i < ssde_net_parameter_count(net); i++) largest = norms[i] > largest ? norms[i] : largest;
+    for (i = 0; i < ssde_net_parameter_count(net); i++) {
+        double norm = nn_norm(gradient + net->parameters[i].offset, net->parameters[i].info.count);
+        CHECK_NEAR(norm, norms[i], 1e-4 * (double)norms[i] + 1e-6 * (double)largest);
+    }
+}
+
 #endif

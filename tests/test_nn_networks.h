@@ -83,13 +83,6 @@ static void nn_golden_forward(const nn_golden *golden, ssde_context *context) {
     ssde_score_net_destroy(score_net);
 }
 
-static double nn_norm(const float *x, size_t count) {
-    double square = 0.0;
-    size_t i;
-    for (i = 0; i < count; i++) square += (double)x[i] * (double)x[i];
-    return sqrt(square);
-}
-
 /* Losses and parameter gradients of the denoising loss, (half the sum, weight std^2). */
 static void nn_golden_loss(const nn_golden *golden, ssde_context *context) {
     float x0[GOLDEN_ROWS * GOLDEN_DIM], z[GOLDEN_ROWS * GOLDEN_DIM], xt[GOLDEN_ROWS * GOLDEN_DIM];
@@ -241,7 +234,7 @@ static void nn_flags_case(const golden_file *file, int which, ssde_context *cont
     ssde_unet_desc desc;
     ssde_net *net = nn_flags_net(which, &desc);
     float x[FLAGS_DIM], v[FLAGS_DIM], out[FLAGS_DIM], vjp[FLAGS_DIM], expected[FLAGS_DIM];
-    float label, sigma, norms[256], *gradient, largest = 0.0f;
+    float label, sigma, norms[256], *gradient;
     char name[32];
     size_t i;
     int m;
@@ -269,12 +262,7 @@ static void nn_flags_case(const golden_file *file, int which, ssde_context *cont
     golden_images(file, FLAGS_NAME("vjp"), expected, 1, desc.height, desc.width, desc.channels);
     CHECK_ARRAY(vjp, expected, FLAGS_DIM, 2e-5);
 #undef FLAGS_NAME
-    for (i = 0; i < ssde_net_parameter_count(net); i++) largest = norms[i] > largest ? norms[i] : largest;
-    for (i = 0; i < ssde_net_parameter_count(net); i++) {
-        double norm = nn_norm(gradient + net->parameters[i].offset, net->parameters[i].info.count);
-        /* what is zero but for rounding (nn_golden_loss) is so beside the others */
-        CHECK_NEAR(norm, norms[i], 1e-4 * (double)norms[i] + 1e-6 * (double)largest);
-    }
+    nn_check_norms(net, gradient, norms);
     free(gradient);
     ssde_net_destroy(net);
 }

@@ -238,9 +238,9 @@ static void refine_flags_case(const golden_file *file, int which, ssde_context *
     ssde_refinenet_desc desc;
     ssde_net *net = refine_flags_net(which, context, &desc);
     float x[REFINE_FLAGS_DIM], v[REFINE_FLAGS_DIM], out[REFINE_FLAGS_DIM], vjp[REFINE_FLAGS_DIM];
-    float expected[REFINE_FLAGS_DIM], label, sigma, norms[REFINE_MOST_PARAMETERS], *gradient, largest = 0.0f;
+    float expected[REFINE_FLAGS_DIM], label, sigma, norms[REFINE_MOST_PARAMETERS], *gradient;
     char name[32];
-    size_t i, dim;
+    size_t dim;
     int m;
     dim = ssde_net_dim(net);
     if (!net || dim > REFINE_FLAGS_DIM || ssde_net_parameter_count(net) > REFINE_MOST_PARAMETERS) {
@@ -267,12 +267,7 @@ static void refine_flags_case(const golden_file *file, int which, ssde_context *
     golden_images(file, REFINE_NAME("vjp"), expected, 1, desc.height, desc.width, desc.channels);
     CHECK_ARRAY(vjp, expected, dim, 2e-5);
 #undef REFINE_NAME
-    for (i = 0; i < ssde_net_parameter_count(net); i++) largest = norms[i] > largest ? norms[i] : largest;
-    for (i = 0; i < ssde_net_parameter_count(net); i++) {
-        double norm = nn_norm(gradient + net->parameters[i].offset, net->parameters[i].info.count);
-        /* a bias before a norm that takes the mean away has none but for rounding */
-        CHECK_NEAR(norm, norms[i], 1e-4 * (double)norms[i] + 1e-6 * (double)largest);
-    }
+    nn_check_norms(net, gradient, norms);
     free(gradient);
     ssde_net_destroy(net);
 }
